@@ -1,0 +1,2 @@
+//! The proxyfs program.
+fn main() {}

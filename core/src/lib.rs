@@ -1,0 +1,13 @@
+//! The ProxyFS engine: a log-structured file system over object storage.
+//!
+//! The engine has no network and no OS mount API; it reaches the world through the traits in [`store`] and [`env`]. Adapters
+//! call it through [`fs::FileSystem`]. ARCHITECTURE.md is the map, docs/FORMAT.md specifies every stored byte.
+
+pub mod env;
+pub mod error;
+pub mod fs;
+pub mod kv;
+pub mod store;
+pub mod types;
+
+pub use error::{Error, ErrorKind, Result};
