@@ -4,6 +4,8 @@
 //! a run and a "power loss" drops what was not flushed. Tasks and monotonic time come from tokio, whose clock tests pause.
 //! Does not own any knowledge of what the files hold.
 
+mod os;
+
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -11,6 +13,8 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::types::Timestamp;
+
+pub use os::{OsClock, OsDir, OsRng};
 
 /// Everything the engine needs of the machine.
 #[derive(Clone, Debug)]

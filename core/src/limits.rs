@@ -1,0 +1,89 @@
+//! Every bound and default of the engine in one place, with where its number comes from.
+//!
+//! Owns numbers only. What a caller may set is in `config`.
+
+use std::time::Duration;
+
+/// Default slot and frame size in bytes: a power of two; one ranged GET of this size costs about as much as a smaller one.
+pub const FRAME_BYTES_DEFAULT: u32 = 128 * 1024;
+
+/// Slots of one segment: bounds the location records and the sparse staging file.
+pub const SEGMENT_SLOTS_MAX: u32 = 16_384;
+
+/// A segment is sealed at this many bytes: large enough that a store's cost per request is spread, small enough to retry.
+pub const MAX_FLUSH_SIZE_DEFAULT: u64 = 16 << 20;
+
+/// A segment with data is sealed at this age.
+pub const MAX_FLUSH_TIME_DEFAULT: Duration = Duration::from_secs(10);
+
+/// Time between checkpoints while something is dirty.
+pub const CHECKPOINT_INTERVAL_DEFAULT: Duration = Duration::from_secs(10);
+
+/// Deadline of an operation that waits on the store.
+pub const OPERATION_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+
+/// Heads kept, and so the checkpoints that a damaged newest head can fall back to.
+pub const HEADS_KEPT: u64 = 8;
+
+/// Time between an object's death and its deletion: longer than a reader needs between a head and a page.
+pub const DELETE_GRACE_DEFAULT: Duration = Duration::from_secs(600);
+
+/// One memory budget for caches, dirty metadata and upload buffers.
+pub const MEMORY_BUDGET_DEFAULT: u64 = 512 << 20;
+
+/// One disk budget for staging (and the cache on disk).
+pub const DISK_BUDGET_DEFAULT: u64 = 16 << 30;
+
+/// Largest window of adaptive read-ahead, per handle.
+pub const READ_AHEAD_MAX_DEFAULT: u64 = 32 << 20;
+
+/// First window of adaptive read-ahead.
+pub const READ_AHEAD_FIRST: u64 = 128 << 10;
+
+/// Largest single ranged GET of the read path: several of them run in parallel.
+pub const GET_BYTES_MAX: u64 = 4 << 20;
+
+/// Uploads of segments in flight at once; each holds its object in memory.
+pub const UPLOADS_MAX_DEFAULT: usize = 4;
+
+/// Files that may have a segment of their own open at once; the least recent one is sealed when another starts.
+pub const STREAM_SEGMENTS_MAX: usize = 4;
+
+/// A file that appends this many bytes in sequence gets segments of its own.
+pub const STREAM_BYTES_MIN: u64 = 1 << 20;
+
+/// Meta objects are cut at about this size.
+pub const META_OBJECT_BYTES: usize = 16 << 20;
+
+/// Room set aside in the local log at a time, written as zeros so that a full disk shows before an operation is accepted.
+pub const LOG_ROOM_BYTES: u64 = 1 << 20;
+
+/// Extents removed in one step when an orphan is reaped: bounds the log record.
+pub const REAP_EXTENTS_MAX: usize = 2_048;
+
+/// Remote names: heads are listed in pages; this many are probed forward past a listing that may lag.
+pub const HEAD_PROBE_MAX: u64 = 1_000_000;
+
+/// Default size of the cache on disk.
+pub const DISK_CACHE_BYTES_DEFAULT: u64 = 4 << 30;
+
+/// Bytes fetched around a page that is not resident: its neighbours in key order lie next to it.
+pub const META_READ_AROUND: u64 = 256 << 10;
+
+/// Share of the memory budget for clean metadata pages, in percent.
+pub const PAGE_CACHE_PERCENT: u64 = 25;
+
+/// Share of the memory budget for file data, in percent.
+pub const FRAME_CACHE_PERCENT: u64 = 40;
+
+/// Share of the memory budget at which dirty metadata asks for a checkpoint, in percent; at twice that writers wait.
+pub const DIRTY_META_PERCENT: u64 = 12;
+
+/// Pending deletes looked at in one collection.
+pub const COLLECT_MAX: usize = 1_000;
+
+/// First wait after a failed background store operation.
+pub const BACKOFF_FIRST: Duration = Duration::from_millis(200);
+
+/// Longest wait between attempts of a background store operation.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(10);

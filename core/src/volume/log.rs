@@ -1,0 +1,268 @@
+//! The local replay log: one append-only file per checkpoint interval.
+//!
+//! Owns the order "queued under the state lock, written before the reply, flushed before a sync operation's reply". Records
+//! come encoded; what they mean is not known here. The first waiter writes for all (no log thread, no lock held during a
+//! write). Room is set aside ahead so that a full disk shows before an operation is accepted.
+//!
+//! Invariants: records reach the file in LSN order without gaps; `written` never runs ahead of the file; after a failed
+//! write or flush nothing is ever reported written again.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::env::{LocalDir, LocalFile, OpenMode};
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::LOG_ROOM_BYTES;
+use crate::types::Lsn;
+
+/// Directory of the log files inside the state directory.
+pub(crate) const LOG_DIR: &str = "log";
+
+/// Path of the log file whose first record is `first`.
+pub(crate) fn log_path(first: Lsn) -> String {
+    format!("{LOG_DIR}/{:016x}.log", first.0)
+}
+
+/// Bytes for one file: a header first if the file is new.
+struct Chunk {
+    new_file: Option<(Lsn, Vec<u8>)>,
+    bytes: Vec<u8>,
+    last: Lsn,
+}
+
+/// The file that records go to now.
+struct Current {
+    file: Arc<dyn LocalFile>,
+    end: u64,
+    room_end: u64,
+}
+
+struct Inner {
+    queue: VecDeque<Chunk>,
+    queued_bytes: u64,
+    /// Absent before the first record and while a leader is writing.
+    current: Option<Current>,
+    room_left: u64,
+    writing: bool,
+    written: Lsn,
+    files: Vec<Lsn>,
+    unsynced: Vec<Arc<dyn LocalFile>>,
+    new_names: bool,
+    failed: Option<String>,
+}
+
+/// What a flush has to wait for.
+pub(crate) struct Unsynced {
+    /// Files with bytes not flushed yet.
+    pub(crate) files: Vec<Arc<dyn LocalFile>>,
+    /// Whether names in the log directory are not flushed yet.
+    pub(crate) new_names: bool,
+    /// What is durable once all of these are flushed.
+    pub(crate) written: Lsn,
+}
+
+/// The local replay log of an open volume.
+pub(crate) struct LocalLog {
+    dir: Arc<dyn LocalDir>,
+    inner: Mutex<Inner>,
+    progress: Notify,
+}
+
+impl LocalLog {
+    /// A log that goes on after `written`; `files` are those already there, by their first LSN.
+    ///
+    /// Nothing can be appended before [`LocalLog::rotate`] has named the first new file.
+    pub(crate) fn new(dir: Arc<dyn LocalDir>, written: Lsn, files: Vec<Lsn>) -> Self {
+        let inner = Inner {
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            current: None,
+            room_left: 0,
+            writing: false,
+            written,
+            files,
+            unsynced: Vec::new(),
+            new_names: false,
+            failed: None,
+        };
+        Self { dir, inner: Mutex::new(inner), progress: Notify::new() }
+    }
+
+    /// Begins a new file with `header` for the records from `first` on. Called under the state lock.
+    pub(crate) fn rotate(&self, first: Lsn, header: Vec<u8>) {
+        let mut inner = self.inner.lock();
+        inner.queued_bytes += header.len() as u64;
+        let last = Lsn(first.0 - 1);
+        inner.queue.push_back(Chunk { new_file: Some((first, header)), bytes: Vec::new(), last });
+    }
+
+    /// Queues the encoded record `lsn`. Called under the state lock, so that the queue is in LSN order.
+    pub(crate) fn append(&self, lsn: Lsn, record: &[u8]) {
+        let mut inner = self.inner.lock();
+        inner.queued_bytes += record.len() as u64;
+        match inner.queue.back_mut() {
+            Some(chunk) => {
+                chunk.bytes.extend_from_slice(record);
+                chunk.last = lsn;
+            }
+            None => inner.queue.push_back(Chunk { new_file: None, bytes: record.to_vec(), last: lsn }),
+        }
+    }
+
+    /// Makes sure that the disk can take another `bytes` of records.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSpace`] when it cannot; [`ErrorKind::Io`] for anything else. Nothing was changed.
+    pub(crate) async fn ensure_room(&self, bytes: u64) -> Result<()> {
+        loop {
+            let notified = self.progress.notified();
+            let mut inner = self.inner.lock();
+            if inner.room_left >= inner.queued_bytes + bytes || inner.current.is_none() && !inner.writing {
+                return Ok(());
+            }
+            if inner.writing {
+                drop(inner);
+                notified.await;
+                continue;
+            }
+            let Some(mut current) = inner.current.take() else { return Ok(()) };
+            inner.writing = true;
+            let want = bytes + inner.queued_bytes + LOG_ROOM_BYTES;
+            drop(inner);
+            let outcome = set_room_aside(&mut current, want);
+            let mut inner = self.inner.lock();
+            inner.writing = false;
+            inner.room_left = current.room_end - current.end;
+            inner.current = Some(current);
+            drop(inner);
+            self.progress.notify_waiters();
+            return outcome.map_err(|e| local_error("set aside room in the replay log", e));
+        }
+    }
+
+    /// Returns once the record `lsn` is in its file (in the page cache: a killed process loses nothing).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] when the log cannot be written; the volume must stop accepting changes.
+    pub(crate) async fn wait_written(&self, lsn: Lsn) -> Result<()> {
+        loop {
+            let notified = self.progress.notified();
+            let work = {
+                let mut inner = self.inner.lock();
+                if inner.written >= lsn {
+                    return Ok(());
+                }
+                if let Some(why) = &inner.failed {
+                    return Err(Error::new(ErrorKind::Io, format!("replay log is unusable: {why}")));
+                }
+                if inner.writing || inner.queue.is_empty() {
+                    None
+                } else {
+                    inner.writing = true;
+                    inner.queued_bytes = 0;
+                    Some((std::mem::take(&mut inner.queue), inner.current.take()))
+                }
+            };
+            match work {
+                None => notified.await,
+                Some((queue, current)) => self.write(queue, current),
+            }
+        }
+    }
+
+    /// The newest record that is in its file.
+    pub(crate) fn written(&self) -> Lsn {
+        self.inner.lock().written
+    }
+
+    /// Takes what a flush must wait for. Call before collecting other unsynced files, so that those belong to `written`.
+    pub(crate) fn take_unsynced(&self) -> Unsynced {
+        let mut inner = self.inner.lock();
+        Unsynced {
+            files: std::mem::take(&mut inner.unsynced),
+            new_names: std::mem::take(&mut inner.new_names),
+            written: inner.written,
+        }
+    }
+
+    /// Marks the log unusable: a flush failed and the kernel may have dropped the bytes.
+    pub(crate) fn fail(&self, why: &str) {
+        self.inner.lock().failed.get_or_insert_with(|| why.to_owned());
+        self.progress.notify_waiters();
+    }
+
+    /// Removes files all of whose records are at or below `covered`.
+    pub(crate) fn remove_covered(&self, covered: Lsn) -> io::Result<()> {
+        let gone = {
+            let mut inner = self.inner.lock();
+            let keep_from = inner.files.iter().rposition(|first| first.0 <= covered.0 + 1).unwrap_or(0);
+            inner.files.drain(..keep_from).collect::<Vec<_>>()
+        };
+        gone.into_iter().try_for_each(|first| self.dir.remove(&log_path(first)))
+    }
+
+    fn write(&self, queue: VecDeque<Chunk>, mut current: Option<Current>) {
+        let mut opened = Vec::new();
+        let mut touched: Vec<Arc<dyn LocalFile>> = Vec::new();
+        let mut last = Lsn(0);
+        let outcome = queue.into_iter().try_for_each(|chunk| {
+            if let Some((first, header)) = chunk.new_file {
+                let file = self.dir.open(&log_path(first), OpenMode::CreateNew)?;
+                file.write_all_at(&header, 0)?;
+                opened.push(first);
+                current = Some(Current { file, end: header.len() as u64, room_end: header.len() as u64 });
+            }
+            let target = current.as_mut().ok_or_else(|| io::Error::other("no log file is open"))?;
+            target.file.write_all_at(&chunk.bytes, target.end)?;
+            target.end += chunk.bytes.len() as u64;
+            target.room_end = target.room_end.max(target.end);
+            last = chunk.last;
+            if !touched.iter().any(|f| Arc::ptr_eq(f, &target.file)) {
+                touched.push(Arc::clone(&target.file));
+            }
+            Ok(())
+        });
+        let mut inner = self.inner.lock();
+        inner.writing = false;
+        inner.room_left = current.as_ref().map_or(0, |c| c.room_end - c.end);
+        inner.current = current;
+        for file in touched {
+            if !inner.unsynced.iter().any(|f| Arc::ptr_eq(f, &file)) {
+                inner.unsynced.push(file);
+            }
+        }
+        inner.new_names |= !opened.is_empty();
+        inner.files.extend(opened);
+        match outcome {
+            Ok(()) => inner.written = inner.written.max(last),
+            Err(e) => inner.failed = Some(e.to_string()),
+        }
+        drop(inner);
+        self.progress.notify_waiters();
+    }
+}
+
+/// Extends the zeros after the last record so that `want` bytes fit.
+fn set_room_aside(current: &mut Current, want: u64) -> io::Result<()> {
+    let target = current.end + want;
+    while current.room_end < target {
+        let step = usize::try_from((target - current.room_end).min(LOG_ROOM_BYTES)).unwrap_or(usize::MAX);
+        current.file.write_all_at(&vec![0; step], current.room_end)?;
+        current.room_end += step as u64;
+    }
+    Ok(())
+}
+
+/// A local I/O error in the engine's terms.
+pub(crate) fn local_error(what: &str, error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Error::with_source(ErrorKind::NoSpace, format!("cannot {what}: the staging disk is full"), error)
+        }
+        _ => Error::with_source(ErrorKind::Io, format!("cannot {what}"), error),
+    }
+}

@@ -1,0 +1,570 @@
+//! Staged segments: where written bytes wait on the local disk until they are in the store.
+//!
+//! Owns the layout decision (which slot of which segment takes a write), the staging files, and the life of a segment from
+//! its first byte to the removal of its file. Does not know extents or transactions; callers report how live bytes change.
+//!
+//! ```text
+//! open --(full, old, or a freeze)--> sealed --(object is in the store)--> uploaded --(a head covers it)--> removed
+//! ```
+//!
+//! Invariants: a position is written once; a slot belongs to one contiguous range of one file; a sealed segment takes no new
+//! reservation; a slot is dropped from the upload only if it was dead at the last freeze that could see it and no writer was
+//! still filling it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::env::{LocalDir, LocalFile, OpenMode};
+use crate::limits::{SEGMENT_SLOTS_MAX, STREAM_BYTES_MIN, STREAM_SEGMENTS_MAX};
+use crate::types::{Ino, Lsn, SegmentId};
+
+/// Directory of the staging files inside the state directory.
+pub(crate) const STAGE_DIR: &str = "stage";
+
+/// Path of a segment's staging file.
+pub(crate) fn stage_path(id: SegmentId) -> String {
+    format!("{STAGE_DIR}/{id}")
+}
+
+/// One slot of a segment: a contiguous range of one file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot {
+    pub(crate) ino: Ino,
+    pub(crate) file_offset: u64,
+    pub(crate) filled: u32,
+    live: u64,
+    writers: u32,
+    /// Dead at the time it was last safe to say so: left out of the object.
+    pub(crate) dropped: bool,
+}
+
+#[derive(Debug)]
+struct SegState {
+    slots: Vec<Slot>,
+    bytes: u64,
+    writers: u32,
+    sealed: bool,
+    /// A frozen root may refer to the segment: `dropped` must not change any more unless at a freeze.
+    frozen: bool,
+    building: bool,
+    /// Set once its location records are in the log.
+    uploaded: Option<Uploaded>,
+}
+
+/// What became of a sealed segment.
+#[derive(Clone, Debug)]
+pub(crate) struct Uploaded {
+    /// LSN of the transaction that put the location records (or removed the dead segment).
+    pub(crate) lsn: Lsn,
+    /// Key writes that a head published without them must carry.
+    pub(crate) overlay: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// A segment whose bytes are on the local disk.
+#[derive(Debug)]
+pub(crate) struct StagedSegment {
+    pub(crate) id: SegmentId,
+    slot_bytes: u64,
+    dir: Arc<dyn LocalDir>,
+    file: OnceLock<Arc<dyn LocalFile>>,
+    create: Mutex<()>,
+    state: Mutex<SegState>,
+    unsynced: AtomicBool,
+    opened: Instant,
+    idle: Notify,
+}
+
+/// A reserved run of positions that a writer is about to fill. Dropping it ends the reservation.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    pub(crate) segment: Arc<StagedSegment>,
+    pub(crate) position: u64,
+    pub(crate) len: u64,
+    pub(crate) file_offset: u64,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.segment.end_write(self.position, self.len);
+    }
+}
+
+impl StagedSegment {
+    fn new(dir: Arc<dyn LocalDir>, id: SegmentId, slot_bytes: u64) -> Self {
+        let state = SegState {
+            slots: Vec::new(),
+            bytes: 0,
+            writers: 0,
+            sealed: false,
+            frozen: false,
+            building: false,
+            uploaded: None,
+        };
+        Self {
+            id,
+            slot_bytes,
+            dir,
+            file: OnceLock::new(),
+            create: Mutex::new(()),
+            state: Mutex::new(state),
+            unsynced: AtomicBool::new(false),
+            opened: Instant::now(),
+            idle: Notify::new(),
+        }
+    }
+
+    /// The staging file, made on first use.
+    fn file(&self) -> io::Result<&Arc<dyn LocalFile>> {
+        if let Some(file) = self.file.get() {
+            return Ok(file);
+        }
+        let _one = self.create.lock();
+        if let Some(file) = self.file.get() {
+            return Ok(file);
+        }
+        let file = self.dir.open(&stage_path(self.id), OpenMode::CreateNew)?;
+        Ok(self.file.get_or_init(|| file))
+    }
+
+    /// Writes reserved bytes into the page cache.
+    pub(crate) fn write(&self, data: &[u8], position: u64) -> io::Result<()> {
+        self.file()?.write_all_at(data, position)?;
+        self.unsynced.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Reads staged bytes.
+    pub(crate) fn read(&self, buf: &mut [u8], position: u64) -> io::Result<()> {
+        self.file()?.read_exact_at(buf, position)
+    }
+
+    /// Waits until no writer is filling a reservation. Only meaningful once sealed.
+    pub(crate) async fn wait_idle(&self) {
+        loop {
+            let notified = self.idle.notified();
+            if self.state.lock().writers == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Slots in order, as they are to be uploaded. Fixes which are dropped; call once idle.
+    pub(crate) fn start_build(&self) -> Vec<Slot> {
+        let mut state = self.state.lock();
+        state.building = true;
+        if !state.frozen {
+            drop_dead(&mut state);
+        }
+        state.slots.clone()
+    }
+
+    /// Notes that the segment is in the store (or was dead).
+    pub(crate) fn set_uploaded(&self, uploaded: Uploaded) {
+        self.state.lock().uploaded = Some(uploaded);
+    }
+
+    /// What became of the segment, if it is uploaded.
+    pub(crate) fn uploaded(&self) -> Option<Uploaded> {
+        self.state.lock().uploaded.clone()
+    }
+
+    /// Bytes reserved in it.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.state.lock().bytes
+    }
+
+    fn end_write(&self, position: u64, len: u64) {
+        let mut state = self.state.lock();
+        for (slot, _, _) in slots_of(self.slot_bytes, position, len) {
+            if let Some(slot) = state.slots.get_mut(slot) {
+                slot.writers -= 1;
+            }
+        }
+        state.writers -= 1;
+        if state.writers == 0 {
+            drop(state);
+            self.idle.notify_waiters();
+        }
+    }
+
+    fn adjust_live(&self, position: u64, len: u64, alive: bool) {
+        let mut state = self.state.lock();
+        for (slot, _, part) in slots_of(self.slot_bytes, position, len) {
+            if let Some(slot) = state.slots.get_mut(slot) {
+                slot.live = if alive { slot.live + part } else { slot.live.saturating_sub(part) };
+            }
+        }
+    }
+}
+
+/// Marks dead slots that nobody is filling.
+fn drop_dead(state: &mut SegState) {
+    for slot in &mut state.slots {
+        slot.dropped = slot.live == 0 && slot.writers == 0;
+    }
+}
+
+/// The slots that a run of positions covers: slot number, offset in the slot, bytes.
+fn slots_of(slot_bytes: u64, position: u64, len: u64) -> impl Iterator<Item = (usize, u64, u64)> {
+    let mut at = position;
+    let end = position + len;
+    std::iter::from_fn(move || {
+        (at < end).then(|| {
+            let (slot, inside) = (at / slot_bytes, at % slot_bytes);
+            let part = (slot_bytes - inside).min(end - at);
+            at += part;
+            (usize::try_from(slot).unwrap_or(usize::MAX), inside, part)
+        })
+    })
+}
+
+/// Where the next sequential byte of a file would go.
+#[derive(Clone, Debug)]
+struct Tail {
+    segment: Arc<StagedSegment>,
+    slot: usize,
+    run_bytes: u64,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    shared: Option<Arc<StagedSegment>>,
+    /// Segments of single files, least recently used first.
+    streams: Vec<(Ino, Arc<StagedSegment>)>,
+    tails: HashMap<Ino, Tail>,
+    all: BTreeMap<SegmentId, Arc<StagedSegment>>,
+    to_upload: Vec<Arc<StagedSegment>>,
+}
+
+/// All staged segments of a volume.
+#[derive(Debug)]
+pub(crate) struct Staging {
+    dir: Arc<dyn LocalDir>,
+    slot_bytes: u64,
+    segment_bytes_max: u64,
+    inner: Mutex<Inner>,
+    staged_bytes: AtomicU64,
+    new_names: AtomicBool,
+    /// Signalled when a segment was sealed.
+    pub(crate) sealed: Notify,
+}
+
+impl Staging {
+    /// No segment yet. `segment_bytes_max` is `max_flush_size`.
+    pub(crate) fn new(dir: Arc<dyn LocalDir>, slot_bytes: u32, segment_bytes_max: u64) -> Self {
+        Self {
+            dir,
+            slot_bytes: u64::from(slot_bytes),
+            segment_bytes_max,
+            inner: Mutex::new(Inner::default()),
+            staged_bytes: AtomicU64::new(0),
+            new_names: AtomicBool::new(false),
+            sealed: Notify::new(),
+        }
+    }
+
+    /// Reserves positions for `len` bytes of `ino` at `offset`, in file order; adjacent positions are one run.
+    pub(crate) fn reserve(
+        &self,
+        ino: Ino,
+        offset: u64,
+        len: u64,
+        new_id: &mut dyn FnMut() -> SegmentId,
+    ) -> Vec<Reservation> {
+        let mut inner = self.inner.lock();
+        let mut runs: Vec<Reservation> = Vec::new();
+        let mut done = 0;
+        while done < len {
+            let (segment, position, part) = self.reserve_part(&mut inner, ino, offset + done, len - done, new_id);
+            match runs.last_mut() {
+                Some(run) if Arc::ptr_eq(&run.segment, &segment) && run.position + run.len == position => {
+                    run.len += part;
+                    // One run is one writer.
+                    segment.state.lock().writers -= 1;
+                }
+                _ => runs.push(Reservation { segment, position, len: part, file_offset: offset + done }),
+            }
+            done += part;
+        }
+        self.staged_bytes.fetch_add(len, Ordering::Relaxed);
+        runs
+    }
+
+    fn reserve_part(
+        &self,
+        inner: &mut Inner,
+        ino: Ino,
+        offset: u64,
+        want: u64,
+        new_id: &mut dyn FnMut() -> SegmentId,
+    ) -> (Arc<StagedSegment>, u64, u64) {
+        if let Some((segment, position, part)) = self.extend_tail(inner, ino, offset, want) {
+            self.seal_if_full(inner, &segment);
+            return (segment, position, part);
+        }
+        let run_bytes = match inner.tails.get(&ino) {
+            Some(tail) if tail_end(tail) == Some(offset) => tail.run_bytes,
+            _ => 0,
+        };
+        let segment = self.segment_for(inner, ino, run_bytes + want, new_id);
+        let part = want.min(self.slot_bytes);
+        let slot = {
+            let mut state = segment.state.lock();
+            let slot = Slot { ino, file_offset: offset, filled: part as u32, live: 0, writers: 1, dropped: false };
+            state.slots.push(slot);
+            state.bytes += part;
+            state.writers += 1;
+            state.slots.len() - 1
+        };
+        inner.tails.insert(ino, Tail { segment: Arc::clone(&segment), slot, run_bytes: run_bytes + part });
+        let position = slot as u64 * self.slot_bytes;
+        self.seal_if_full(inner, &segment);
+        (segment, position, part)
+    }
+
+    /// Goes on in the file's last slot if the write follows it and there is room.
+    fn extend_tail(
+        &self,
+        inner: &mut Inner,
+        ino: Ino,
+        offset: u64,
+        want: u64,
+    ) -> Option<(Arc<StagedSegment>, u64, u64)> {
+        let tail = inner.tails.get_mut(&ino)?;
+        let segment = Arc::clone(&tail.segment);
+        let mut state = segment.state.lock();
+        if state.sealed {
+            return None;
+        }
+        let slot = state.slots.get_mut(tail.slot)?;
+        let filled = u64::from(slot.filled);
+        let room = self.slot_bytes - filled;
+        if slot.file_offset + filled != offset || room == 0 {
+            return None;
+        }
+        let part = want.min(room);
+        slot.filled += part as u32;
+        slot.writers += 1;
+        state.bytes += part;
+        state.writers += 1;
+        tail.run_bytes += part;
+        let position = tail.slot as u64 * self.slot_bytes + filled;
+        drop(state);
+        Some((segment, position, part))
+    }
+
+    /// The open segment that takes the next slot of `ino`: its own when it streams, else the shared one.
+    fn segment_for(
+        &self,
+        inner: &mut Inner,
+        ino: Ino,
+        run_bytes: u64,
+        new_id: &mut dyn FnMut() -> SegmentId,
+    ) -> Arc<StagedSegment> {
+        if run_bytes < STREAM_BYTES_MIN {
+            let shared = match &inner.shared {
+                Some(segment) => Arc::clone(segment),
+                None => self.open(inner, new_id()),
+            };
+            inner.shared = Some(Arc::clone(&shared));
+            return shared;
+        }
+        if let Some(at) = inner.streams.iter().position(|(i, _)| *i == ino) {
+            let stream = inner.streams.remove(at);
+            inner.streams.push(stream);
+        } else {
+            if inner.streams.len() >= STREAM_SEGMENTS_MAX {
+                let (_, oldest) = inner.streams.remove(0);
+                self.seal(inner, &oldest);
+            }
+            let segment = self.open(inner, new_id());
+            inner.streams.push((ino, segment));
+        }
+        Arc::clone(&inner.streams[inner.streams.len() - 1].1)
+    }
+
+    fn open(&self, inner: &mut Inner, id: SegmentId) -> Arc<StagedSegment> {
+        let segment = Arc::new(StagedSegment::new(Arc::clone(&self.dir), id, self.slot_bytes));
+        inner.all.insert(id, Arc::clone(&segment));
+        self.new_names.store(true, Ordering::Release);
+        segment
+    }
+
+    fn seal_if_full(&self, inner: &mut Inner, segment: &Arc<StagedSegment>) {
+        let full = {
+            let state = segment.state.lock();
+            state.bytes >= self.segment_bytes_max || state.slots.len() as u32 >= SEGMENT_SLOTS_MAX
+        };
+        if full {
+            self.seal(inner, segment);
+        }
+    }
+
+    fn seal(&self, inner: &mut Inner, segment: &Arc<StagedSegment>) {
+        segment.state.lock().sealed = true;
+        if inner.shared.as_ref().is_some_and(|s| Arc::ptr_eq(s, segment)) {
+            inner.shared = None;
+        }
+        inner.streams.retain(|(_, s)| !Arc::ptr_eq(s, segment));
+        inner.to_upload.push(Arc::clone(segment));
+        self.sealed.notify_one();
+    }
+
+    /// Seals every open segment at a freeze and fixes what may be dropped from those not being uploaded yet. Called under
+    /// the state lock. Returns all segments that the frozen root may refer to.
+    pub(crate) fn freeze(&self) -> Vec<Arc<StagedSegment>> {
+        let mut inner = self.inner.lock();
+        self.seal_where(&mut inner, |_| true);
+        inner.tails.clear();
+        for segment in inner.all.values() {
+            let mut state = segment.state.lock();
+            state.frozen = true;
+            if !state.building {
+                drop_dead(&mut state);
+            }
+        }
+        inner.all.values().cloned().collect()
+    }
+
+    /// Seals open segments that were opened at or before `before`.
+    pub(crate) fn seal_older(&self, before: Instant) {
+        let mut inner = self.inner.lock();
+        self.seal_where(&mut inner, |s| s.opened <= before);
+    }
+
+    /// When the oldest open segment was opened.
+    pub(crate) fn oldest_open(&self) -> Option<Instant> {
+        let inner = self.inner.lock();
+        inner.shared.iter().chain(inner.streams.iter().map(|(_, s)| s)).map(|s| s.opened).min()
+    }
+
+    fn seal_where(&self, inner: &mut Inner, which: impl Fn(&StagedSegment) -> bool) {
+        let open: Vec<_> = inner.shared.iter().chain(inner.streams.iter().map(|(_, s)| s)).cloned().collect();
+        for segment in open.into_iter().filter(|s| which(s)) {
+            self.seal(inner, &segment);
+        }
+    }
+
+    /// Takes one sealed segment to upload.
+    pub(crate) fn next_to_upload(&self) -> Option<Arc<StagedSegment>> {
+        let mut inner = self.inner.lock();
+        (!inner.to_upload.is_empty()).then(|| inner.to_upload.remove(0))
+    }
+
+    /// Gives a segment back whose upload did not come about.
+    pub(crate) fn requeue(&self, segment: Arc<StagedSegment>) {
+        self.inner.lock().to_upload.insert(0, segment);
+    }
+
+    /// A segment that is still on the local disk.
+    pub(crate) fn get(&self, id: SegmentId) -> Option<Arc<StagedSegment>> {
+        self.inner.lock().all.get(&id).cloned()
+    }
+
+    /// Notes that an extent began (`alive`) or ceased to refer to a run of positions.
+    pub(crate) fn adjust_live(&self, id: SegmentId, position: u64, len: u64, alive: bool) {
+        if let Some(segment) = self.get(id) {
+            segment.adjust_live(position, len, alive);
+        }
+    }
+
+    /// Re-creates a segment found in the log at recovery. `live` is reported later by [`Staging::adjust_live`].
+    ///
+    /// # Errors
+    /// The staging file cannot be opened.
+    pub(crate) fn recover(&self, id: SegmentId) -> io::Result<Arc<StagedSegment>> {
+        let mut inner = self.inner.lock();
+        if let Some(segment) = inner.all.get(&id) {
+            return Ok(Arc::clone(segment));
+        }
+        let file = self.dir.open(&stage_path(id), OpenMode::ReadWrite)?;
+        let segment = self.open(&mut inner, id);
+        // The file was just opened by its only user.
+        let _ = segment.file.set(file);
+        segment.unsynced.store(true, Ordering::Release);
+        Ok(segment)
+    }
+
+    /// Adds a run of staged bytes found in the log at recovery to a recovered segment's slots.
+    pub(crate) fn recover_run(&self, segment: &StagedSegment, position: u64, len: u64, ino: Ino, file_offset: u64) {
+        let mut state = segment.state.lock();
+        for (slot, inside, part) in slots_of(self.slot_bytes, position, len) {
+            let empty =
+                Slot { ino: Ino(0), file_offset: 0, filled: 0, live: 0, writers: 0, dropped: false };
+            if state.slots.len() <= slot {
+                state.slots.resize(slot + 1, empty);
+            }
+            let done = slot as u64 * self.slot_bytes + inside - position;
+            let s = &mut state.slots[slot];
+            s.ino = ino;
+            s.file_offset = file_offset + done - inside;
+            s.filled = s.filled.max((inside + part) as u32);
+        }
+        state.bytes += len;
+        self.staged_bytes.fetch_add(len, Ordering::Relaxed);
+    }
+
+    /// Seals all recovered segments: those without a location are to be uploaded, the others wait for a head.
+    pub(crate) fn finish_recovery(&self, located: &dyn Fn(SegmentId) -> Option<Uploaded>) {
+        let mut inner = self.inner.lock();
+        let segments: Vec<_> = inner.all.values().cloned().collect();
+        for segment in segments {
+            let mut state = segment.state.lock();
+            state.sealed = true;
+            state.uploaded = located(segment.id);
+            let waiting = state.uploaded.is_none();
+            drop(state);
+            if waiting {
+                inner.to_upload.push(segment);
+            }
+        }
+        self.sealed.notify_one();
+    }
+
+    /// Segments with unflushed bytes, and whether names in the directory are unflushed. Clears the marks.
+    pub(crate) fn take_unsynced(&self) -> (Vec<Arc<dyn LocalFile>>, bool) {
+        let inner = self.inner.lock();
+        let files = inner
+            .all
+            .values()
+            .filter(|s| s.unsynced.swap(false, Ordering::AcqRel))
+            .filter_map(|s| s.file.get().cloned())
+            .collect();
+        (files, self.new_names.swap(false, Ordering::AcqRel))
+    }
+
+    /// Segments whose bytes are not in the store yet: how many, and their bytes.
+    pub(crate) fn waiting(&self) -> (u64, u64) {
+        let inner = self.inner.lock();
+        let waiting = inner.all.values().filter(|s| s.uploaded().is_none());
+        waiting.fold((0, 0), |(n, bytes), s| (n + 1, bytes + s.bytes()))
+    }
+
+    /// Forgets segments that a published head covers and removes their files. `frozen` is what [`Staging::freeze`] gave.
+    pub(crate) fn remove_covered(&self, frozen: &[Arc<StagedSegment>]) -> io::Result<()> {
+        let mut gone = Vec::new();
+        {
+            let mut inner = self.inner.lock();
+            for segment in frozen.iter().filter(|s| s.uploaded().is_some()) {
+                if inner.all.remove(&segment.id).is_some() {
+                    self.staged_bytes.fetch_sub(segment.bytes(), Ordering::Relaxed);
+                    gone.push(Arc::clone(segment));
+                }
+            }
+        }
+        gone.iter().filter(|s| s.file.get().is_some()).try_for_each(|s| self.dir.remove(&stage_path(s.id)))
+    }
+
+    /// Bytes on the staging disk.
+    pub(crate) fn staged_bytes(&self) -> u64 {
+        self.staged_bytes.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,78 @@
+//! The store as one volume uses it: object ids instead of keys, the engine's errors, a deadline on everything.
+//!
+//! Owns the translation and nothing else; retries and pools are below, meaning is above.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::volume::Layout;
+use crate::store::{GetRange, ObjectKey, ObjectStore, PutMode, StoreError, StoreErrorKind};
+use crate::types::ObjectId;
+
+/// A volume's view of its store.
+#[derive(Debug)]
+pub(crate) struct Storage {
+    pub(crate) store: Arc<dyn ObjectStore>,
+    pub(crate) layout: Layout,
+    pub(crate) timeout: Duration,
+}
+
+impl Storage {
+    pub(crate) async fn get_meta(&self, id: ObjectId, range: GetRange) -> Result<Bytes> {
+        self.get(&self.layout.meta_key(id), range).await
+    }
+
+    pub(crate) async fn get_data(&self, id: ObjectId, range: GetRange) -> Result<Bytes> {
+        self.get(&self.layout.data_key(id), range).await
+    }
+
+    pub(crate) fn describe_meta(&self, id: ObjectId) -> String {
+        self.layout.meta_key(id).to_string()
+    }
+
+    pub(crate) async fn get(&self, key: &ObjectKey, range: GetRange) -> Result<Bytes> {
+        self.deadline(key, "read", self.store.get(key, range)).await
+    }
+
+    pub(crate) async fn put(&self, key: &ObjectKey, body: Vec<Bytes>, mode: PutMode) -> Result<()> {
+        self.deadline(key, "write", self.store.put(key, body, mode)).await
+    }
+
+    pub(crate) async fn delete(&self, keys: &[ObjectKey]) -> Result<Vec<(ObjectKey, StoreError)>> {
+        let Some(first) = keys.first() else { return Ok(Vec::new()) };
+        self.deadline(first, "delete", self.store.delete(keys)).await
+    }
+
+    async fn deadline<T>(
+        &self,
+        key: &ObjectKey,
+        what: &str,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T> {
+        match tokio::time::timeout(self.timeout, call).await {
+            Ok(outcome) => outcome.map_err(|e| store_error(what, key, e)),
+            Err(_) => Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("cannot {what} object {key}: no answer from {} in {:?}", self.store.describe(), self.timeout),
+            )),
+        }
+    }
+}
+
+/// A store failure in the engine's terms.
+pub(crate) fn store_error(what: &str, key: &ObjectKey, error: StoreError) -> Error {
+    let kind = match error.kind {
+        StoreErrorKind::NotFound => ErrorKind::NotFound,
+        StoreErrorKind::AlreadyExists => ErrorKind::AlreadyExists,
+        StoreErrorKind::Denied => ErrorKind::Denied,
+        StoreErrorKind::Unavailable => ErrorKind::Unavailable,
+        StoreErrorKind::Truncated => ErrorKind::Corrupt,
+        StoreErrorKind::NoContainer | StoreErrorKind::Invalid => ErrorKind::Config,
+        StoreErrorKind::Unsupported => ErrorKind::NotSupported,
+        StoreErrorKind::NoSpace => ErrorKind::NoSpace,
+    };
+    Error::with_source(kind, format!("cannot {what} object {key}"), error)
+}
