@@ -5,6 +5,7 @@
 
 pub mod env;
 pub mod error;
+pub mod format;
 pub mod fs;
 pub mod kv;
 pub mod store;
