@@ -1,0 +1,227 @@
+//! Making inodes: files, directories, symlinks, special files, unnamed files.
+//!
+//! The new inode inherits as on Linux file systems: the group of a set-group-id directory (a directory also its bit), and
+//! the default ACL, which takes the umask's place. The caller hands in a number that was never used.
+
+use crate::acl::{self, Acl};
+use crate::error::{Error, ErrorKind};
+use crate::format::InodeRecord;
+use crate::fs::{Attr, FileKind, NewNode, OpenFlags, SYMLINK_BYTES_MAX};
+use crate::kv::{KvRead, OpResult, Txn};
+use crate::types::Ino;
+
+use super::name::{self, Purpose};
+use super::{OpCx, data, dir, inode, orphan, xattr};
+
+/// What [`create`] answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Created {
+    /// The file.
+    pub attr: Attr,
+    /// Whether it was made; else it was there before, and `new_ino` was not used.
+    pub fresh: bool,
+}
+
+/// The permission bits that were asked for, and the umask.
+#[derive(Clone, Copy, Debug)]
+struct Mode {
+    perm: u16,
+    umask: u16,
+}
+
+/// Writes the first record of a new volume: an empty root directory that belongs to the caller.
+pub fn make_root(tx: &mut Txn<'_>, cx: &OpCx, perm: u16) {
+    let mut record = blank(cx, FileKind::Dir);
+    record.perm = perm;
+    record.parent = Ino::ROOT;
+    inode::store(tx, Ino::ROOT, &record);
+}
+
+/// Makes a file, fifo, socket or device.
+///
+/// # Errors
+/// `AlreadyExists`, `NotFound` (in a removed directory), `NotADirectory`, `Stale`, errors of the name, and `InvalidArgument`
+/// for a directory or a symlink.
+pub fn mknod(
+    tx: &mut Txn<'_>,
+    cx: &OpCx,
+    parent: Ino,
+    name: &[u8],
+    node: NewNode,
+    new_ino: Ino,
+) -> OpResult<Attr> {
+    if matches!(node.kind, FileKind::Dir | FileKind::Symlink) {
+        return Err(Error::new(ErrorKind::InvalidArgument, "mknod makes no directories and no symlinks").into());
+    }
+    let mut record = blank(cx, node.kind);
+    if matches!(node.kind, FileKind::CharDevice | FileKind::BlockDevice) {
+        record.rdev = node.rdev;
+    }
+    make(tx, cx, parent, name, record, Mode { perm: node.perm, umask: node.umask }, new_ino)
+}
+
+/// Makes a directory.
+///
+/// # Errors
+/// As for [`mknod`], and `TooManyLinks`.
+pub fn mkdir(
+    tx: &mut Txn<'_>,
+    cx: &OpCx,
+    parent: Ino,
+    name: &[u8],
+    perm: u16,
+    umask: u16,
+    new_ino: Ino,
+) -> OpResult<Attr> {
+    let record = blank(cx, FileKind::Dir);
+    make(tx, cx, parent, name, record, Mode { perm, umask }, new_ino)
+}
+
+/// Makes a symlink. Its permission bits are 0o777 and mean nothing.
+///
+/// # Errors
+/// As for [`mknod`]; `NotFound` for an empty target, `NameTooLong` for one that is too long, `InvalidArgument` for one with a NUL.
+pub fn symlink(
+    tx: &mut Txn<'_>,
+    cx: &OpCx,
+    parent: Ino,
+    name: &[u8],
+    target: &[u8],
+    new_ino: Ino,
+) -> OpResult<Attr> {
+    if target.is_empty() {
+        return Err(Error::new(ErrorKind::NotFound, "empty symlink target").into());
+    }
+    if target.len() > SYMLINK_BYTES_MAX {
+        return Err(Error::new(ErrorKind::NameTooLong, format!("symlink target of {} bytes", target.len())).into());
+    }
+    if target.contains(&0) {
+        return Err(Error::new(ErrorKind::InvalidArgument, "symlink target with a NUL").into());
+    }
+    let mut record = blank(cx, FileKind::Symlink);
+    record.target = target.to_vec();
+    record.size = target.len() as u64;
+    make(tx, cx, parent, name, record, Mode { perm: 0o777, umask: 0 }, new_ino)
+}
+
+/// Creates a regular file, or unless `flags.exclusive` answers with the one that is there, cut to length 0 if
+/// `flags.truncate`.
+///
+/// # Errors
+/// As for [`mknod`]; `IsADirectory` for a directory, `AlreadyExists` for anything else that is not a regular file.
+#[expect(clippy::too_many_arguments, reason = "what open(2) with O_CREAT is told, and the number")]
+pub fn create(
+    tx: &mut Txn<'_>,
+    cx: &OpCx,
+    parent: Ino,
+    name: &[u8],
+    perm: u16,
+    umask: u16,
+    flags: OpenFlags,
+    new_ino: Ino,
+) -> OpResult<Created> {
+    inode::load_dir(tx, parent)?;
+    name::check_form(name)?;
+    if let (false, Some(entry)) = (flags.exclusive, find_any(tx, cx, parent, name)?) {
+        return Ok(Created { attr: open_existing(tx, cx, entry, flags)?, fresh: false });
+    }
+    let node = NewNode { kind: FileKind::File, perm, umask, rdev: 0 };
+    Ok(Created { attr: mknod(tx, cx, parent, name, node, new_ino)?, fresh: true })
+}
+
+/// Creates a regular file without a name: an orphan until [`super::link`] names it.
+///
+/// # Errors
+/// `NotADirectory`, `NotFound`, `Stale`.
+pub fn tmpfile(tx: &mut Txn<'_>, cx: &OpCx, parent: Ino, perm: u16, umask: u16, new_ino: Ino) -> OpResult<Attr> {
+    let dir = inode::load_live_dir(tx, parent)?;
+    let mut record = blank(cx, FileKind::File);
+    inherit(tx, (parent, &dir), (new_ino, &mut record), Mode { perm, umask })?;
+    record.nlink = 0;
+    inode::store(tx, new_ino, &record);
+    orphan::add(tx, new_ino);
+    Ok(inode::attr(&record, new_ino))
+}
+
+/// The entry `name`, with `.` and `..` as the directories that they are.
+fn find_any(kv: &dyn KvRead, cx: &OpCx, parent: Ino, name: &[u8]) -> OpResult<Option<Ino>> {
+    match name {
+        b"." | b".." => Ok(Some(parent)),
+        _ => Ok(dir::find(kv, cx, parent, name)?.map(|entry| entry.ino)),
+    }
+}
+
+fn open_existing(tx: &mut Txn<'_>, cx: &OpCx, ino: Ino, flags: OpenFlags) -> OpResult<Attr> {
+    let record = inode::load(tx, ino)?;
+    match record.kind {
+        FileKind::File if flags.truncate => data::truncate(tx, cx, ino, 0, flags.kill_suid_sgid),
+        FileKind::File => Ok(inode::attr(&record, ino)),
+        FileKind::Dir => Err(Error::new(ErrorKind::IsADirectory, format!("inode {ino} is a directory")).into()),
+        _ => Err(Error::new(ErrorKind::AlreadyExists, format!("inode {ino} is not a regular file")).into()),
+    }
+}
+
+/// A record that belongs to the caller, made now.
+fn blank(cx: &OpCx, kind: FileKind) -> InodeRecord {
+    InodeRecord { uid: cx.caller.uid, gid: cx.caller.gid, ..InodeRecord::new(kind, 0, cx.now) }
+}
+
+/// Names a prepared record in `parent`.
+fn make(
+    tx: &mut Txn<'_>,
+    cx: &OpCx,
+    parent: Ino,
+    name: &[u8],
+    mut record: InodeRecord,
+    mode: Mode,
+    new_ino: Ino,
+) -> OpResult<Attr> {
+    let mut dir = inode::load_live_dir(tx, parent)?;
+    name::check(name, Purpose::Create)?;
+    dir::check_free(tx, cx, parent, name)?;
+    inherit(tx, (parent, &dir), (new_ino, &mut record), mode)?;
+    record.parent = parent;
+    dir::add(tx, cx, (parent, &mut dir), name, (new_ino, record.kind))?;
+    inode::touch_content(&mut dir, cx.now);
+    inode::store(tx, parent, &dir);
+    inode::store(tx, new_ino, &record);
+    Ok(inode::attr(&record, new_ino))
+}
+
+/// Gives a new inode the group, the permission bits and the ACLs that its directory decides.
+fn inherit(
+    tx: &mut Txn<'_>,
+    (parent, dir): (Ino, &InodeRecord),
+    (ino, record): (Ino, &mut InodeRecord),
+    mode: Mode,
+) -> OpResult<()> {
+    let is_dir = record.kind == FileKind::Dir;
+    record.perm = mode.perm & 0o7777;
+    if dir.perm & inode::SGID != 0 {
+        record.gid = dir.gid;
+        if is_dir {
+            record.perm |= inode::SGID;
+        }
+    }
+    if record.kind == FileKind::Symlink {
+        return Ok(());
+    }
+    let Some(default) = default_acl(tx, parent)? else {
+        record.perm &= !(mode.umask & 0o777);
+        return Ok(());
+    };
+    let (access, perm) = default.inherit(record.perm);
+    record.perm = perm;
+    if let Some(access) = access {
+        xattr::put_raw(tx, ino, acl::XATTR_ACCESS, &access.encode());
+    }
+    if is_dir {
+        xattr::put_raw(tx, ino, acl::XATTR_DEFAULT, &default.encode());
+    }
+    Ok(())
+}
+
+/// The default ACL of a directory.
+fn default_acl(kv: &dyn KvRead, dir: Ino) -> OpResult<Option<Acl>> {
+    xattr::load_acl(kv, dir, acl::XATTR_DEFAULT)
+}

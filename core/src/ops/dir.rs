@@ -1,0 +1,177 @@
+//! Directories: finding, adding, dropping and listing entries.
+//!
+//! A directory's record counts its entries; every change of an entry goes through [`add`], [`replace`] or [`drop`] and the
+//! caller stores the directory's record.
+
+use std::ops::ControlFlow;
+
+use crate::error::{Error, ErrorKind};
+use crate::format::{Dirent, InodeRecord, Key, keys};
+use crate::fs::{Attr, FileKind};
+use crate::kv::{KvRead, OpError, OpResult, Txn};
+use crate::types::Ino;
+
+use super::{OpCx, inode, name, successor};
+
+/// One entry of a directory as a listing shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The name in its key: what the listing is ordered by, and what [`readdir_page`] goes on after.
+    pub key_name: Vec<u8>,
+    /// The name as it was given.
+    pub display: Vec<u8>,
+    /// The entry's inode.
+    pub ino: Ino,
+    /// Its type.
+    pub kind: FileKind,
+    /// Its attributes, if asked for.
+    pub attr: Option<Attr>,
+}
+
+/// Finds `name` in a directory; `.` and `..` are understood.
+///
+/// # Errors
+/// `NotFound`, `NotADirectory`, `NameTooLong`, `InvalidArgument`, `Stale`.
+pub fn lookup(kv: &dyn KvRead, cx: &OpCx, parent: Ino, name: &[u8]) -> OpResult<Attr> {
+    let dir = inode::load_dir(kv, parent)?;
+    name::check_form(name)?;
+    let ino = match name {
+        b"." => return Ok(inode::attr(&dir, parent)),
+        b".." => dir.parent,
+        _ => get(kv, cx, parent, name)?.ino,
+    };
+    Ok(inode::attr(&inode::load(kv, ino)?, ino))
+}
+
+/// Up to `entries_max` entries after the one whose key name is `after` (from the start for `None`), in byte order of the
+/// key names, without `.` and `..`. Fewer only at the end of the directory.
+///
+/// # Errors
+/// `NotADirectory`, `Stale`; `Corrupt` for an entry whose inode does not exist, if attributes were asked for.
+pub fn readdir_page(
+    kv: &dyn KvRead,
+    ino: Ino,
+    after: Option<&[u8]>,
+    entries_max: usize,
+    with_attrs: bool,
+) -> OpResult<Vec<Entry>> {
+    inode::load_dir(kv, ino)?;
+    let (mut from, to) = keys::dirent_range(ino);
+    if let Some(name) = after {
+        from = successor(keys::dirent_key(ino, name));
+    }
+    let mut found = Vec::new();
+    if entries_max > 0 {
+        kv.scan(&from, &to, &mut |key, value| {
+            found.push((key.to_vec(), value.to_vec()));
+            if found.len() == entries_max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+    }
+    found.into_iter().map(|(key, value)| listed(kv, ino, &key, &value, with_attrs)).collect()
+}
+
+/// Turns a stored entry into a listed one.
+fn listed(kv: &dyn KvRead, dir: Ino, key: &[u8], value: &[u8], with_attrs: bool) -> OpResult<Entry> {
+    let key_name = name_in_key(key)?;
+    let dirent = Dirent::decode(value)?;
+    let attr = if with_attrs {
+        let record = inode::try_load(kv, dirent.ino)?.ok_or_else(|| dangling(dir, dirent.ino))?;
+        Some(inode::attr(&record, dirent.ino))
+    } else {
+        None
+    };
+    let display = dirent.name(&key_name).to_vec();
+    Ok(Entry { key_name, display, ino: dirent.ino, kind: dirent.kind, attr })
+}
+
+/// The entry `name`, which is neither `.` nor `..`, if there is one.
+pub(crate) fn find(kv: &dyn KvRead, cx: &OpCx, dir: Ino, name: &[u8]) -> OpResult<Option<Dirent>> {
+    match kv.get(&keys::dirent_key(dir, &name::key_name(cx, name)))? {
+        Some(value) => Ok(Some(Dirent::decode(&value)?)),
+        None => Ok(None),
+    }
+}
+
+/// The entry `name`.
+///
+/// # Errors
+/// `NotFound`.
+pub(crate) fn get(kv: &dyn KvRead, cx: &OpCx, dir: Ino, name: &[u8]) -> OpResult<Dirent> {
+    find(kv, cx, dir, name)?
+        .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("no such entry in directory {dir}")).into())
+}
+
+/// The record that an entry names.
+///
+/// # Errors
+/// `Corrupt` if it does not exist.
+pub(crate) fn target(kv: &dyn KvRead, dir: Ino, entry: &Dirent) -> OpResult<InodeRecord> {
+    inode::try_load(kv, entry.ino)?.ok_or_else(|| dangling(dir, entry.ino))
+}
+
+/// Fails if the entry `name` exists.
+///
+/// # Errors
+/// `AlreadyExists`.
+pub(crate) fn check_free(kv: &dyn KvRead, cx: &OpCx, dir: Ino, name: &[u8]) -> OpResult<()> {
+    match find(kv, cx, dir, name)? {
+        Some(_) => Err(Error::new(ErrorKind::AlreadyExists, format!("entry exists in directory {dir}")).into()),
+        None => Ok(()),
+    }
+}
+
+/// Adds an entry that is known not to exist and counts it.
+pub(crate) fn add(
+    tx: &mut Txn<'_>,
+    cx: &OpCx,
+    (dir, dir_record): (Ino, &mut InodeRecord),
+    name: &[u8],
+    (ino, kind): (Ino, FileKind),
+) -> OpResult<()> {
+    replace(tx, cx, dir, name, (ino, kind));
+    dir_record.entry_count += 1;
+    if kind == FileKind::Dir {
+        dir_record.nlink = dir_record.nlink.checked_add(1).ok_or(ErrorKind::TooManyLinks)?;
+    }
+    Ok(())
+}
+
+/// Writes an entry over one that may exist, counting nothing.
+pub(crate) fn replace(tx: &mut Txn<'_>, cx: &OpCx, dir: Ino, name: &[u8], (ino, kind): (Ino, FileKind)) {
+    let key_name = name::key_name(cx, name);
+    tx.put(keys::dirent_key(dir, &key_name), Dirent::new(kind, ino, name, &key_name).encode());
+}
+
+/// Drops an entry that is known to exist and to name something of `kind`, and counts it off.
+pub(crate) fn drop(
+    tx: &mut Txn<'_>,
+    cx: &OpCx,
+    (dir, dir_record): (Ino, &mut InodeRecord),
+    name: &[u8],
+    kind: FileKind,
+) -> OpResult<()> {
+    tx.delete(keys::dirent_key(dir, &name::key_name(cx, name)));
+    uncount(dir, dir_record, kind)
+}
+
+/// Counts off an entry of `kind`.
+fn uncount(dir: Ino, record: &mut InodeRecord, kind: FileKind) -> OpResult<()> {
+    let wrong = || Error::new(ErrorKind::Corrupt, format!("directory {dir} counts fewer entries than it has"));
+    record.entry_count = record.entry_count.checked_sub(1).ok_or_else(wrong)?;
+    if kind == FileKind::Dir {
+        record.nlink = record.nlink.checked_sub(1).filter(|n| *n >= 2).ok_or_else(wrong)?;
+    }
+    Ok(())
+}
+
+/// The name in the key of an entry.
+pub(crate) fn name_in_key(key: &[u8]) -> OpResult<Vec<u8>> {
+    match Key::decode(key)? {
+        Key::Dirent { name, .. } => Ok(name),
+        other => Err(Error::new(ErrorKind::Corrupt, format!("{other:?} among the entries of a directory")).into()),
+    }
+}
+
+fn dangling(dir: Ino, ino: Ino) -> OpError {
+    Error::new(ErrorKind::Corrupt, format!("directory {dir} names inode {ino}, which does not exist")).into()
+}

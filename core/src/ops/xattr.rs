@@ -1,0 +1,223 @@
+//! Extended attributes, and the two that are access control lists.
+//!
+//! Linux's namespaces: `user.` on files and directories, `trusted.` and `security.` on everything, and of `system.` the two
+//! ACLs, which stay in step with the permission bits (see [`crate::acl`]). Any other namespace is refused.
+
+use std::ops::ControlFlow;
+
+use crate::acl::{Acl, XATTR_ACCESS, XATTR_DEFAULT};
+use crate::error::{Error, ErrorKind};
+use crate::format::{InodeRecord, Key, keys, xattr};
+use crate::fs::{FileKind, XATTR_VALUE_BYTES_MAX, XattrMode};
+use crate::kv::{KvRead, OpResult, Txn};
+use crate::types::Ino;
+
+use super::{OpCx, attrs, inode};
+
+/// Longest attribute name in bytes (Linux `XATTR_NAME_MAX`).
+pub const XATTR_NAME_BYTES_MAX: usize = 255;
+/// File capabilities; Linux drops them when content or owner change.
+const XATTR_CAPABILITY: &[u8] = b"security.capability";
+
+/// Sets an extended attribute.
+///
+/// # Errors
+/// `AlreadyExists` and `NoAttribute` by `mode`; `NameTooLong` for a name or value past its limit; `InvalidArgument` for an empty
+/// name or an invalid ACL; `NotSupported` for an unknown namespace or an ACL on a symlink; `NotPermitted` for `user.` on a
+/// symlink or special file; `AccessDenied` for a default ACL on what is not a directory; `Stale`.
+pub fn setxattr(
+    tx: &mut Txn<'_>,
+    cx: &OpCx,
+    ino: Ino,
+    name: &[u8],
+    value: &[u8],
+    mode: XattrMode,
+) -> OpResult<()> {
+    let mut record = inode::load(tx, ino)?;
+    check_writable(&record, name)?;
+    if value.len() > XATTR_VALUE_BYTES_MAX {
+        return Err(Error::new(ErrorKind::NameTooLong, format!("xattr value of {} bytes", value.len())).into());
+    }
+    check_mode(tx, ino, name, mode)?;
+    match name {
+        XATTR_ACCESS => set_access_acl(tx, cx, (ino, &mut record), Acl::decode(value)?),
+        XATTR_DEFAULT => set_default_acl(tx, (ino, &record), Acl::decode(value)?)?,
+        _ => put_raw(tx, ino, name, value),
+    }
+    record.ctime = cx.now;
+    inode::store(tx, ino, &record);
+    Ok(())
+}
+
+/// Value of an extended attribute.
+///
+/// # Errors
+/// `NoAttribute`, `Stale`; `NotSupported` for an unknown namespace, `NameTooLong`, `InvalidArgument`.
+pub fn getxattr(kv: &dyn KvRead, ino: Ino, name: &[u8]) -> OpResult<Vec<u8>> {
+    inode::load(kv, ino)?;
+    check_name(name)?;
+    get_raw(kv, ino, name)?.ok_or_else(|| no_attribute(ino))
+}
+
+/// Names of all extended attributes, in byte order.
+///
+/// # Errors
+/// `Stale`, `Corrupt`.
+pub fn listxattr(kv: &dyn KvRead, ino: Ino) -> OpResult<Vec<Vec<u8>>> {
+    inode::load(kv, ino)?;
+    stored_keys(kv, ino)?
+        .iter()
+        .map(|key| match Key::decode(key)? {
+            Key::Xattr { name, .. } => Ok(name),
+            other => Err(Error::new(ErrorKind::Corrupt, format!("{other:?} among the xattrs of an inode")).into()),
+        })
+        .collect()
+}
+
+/// Removes an extended attribute. Removing an access ACL leaves the permission bits as they are.
+///
+/// # Errors
+/// `NoAttribute`, and as [`setxattr`].
+pub fn removexattr(tx: &mut Txn<'_>, cx: &OpCx, ino: Ino, name: &[u8]) -> OpResult<()> {
+    let mut record = inode::load(tx, ino)?;
+    check_writable(&record, name)?;
+    if get_raw(tx, ino, name)?.is_none() {
+        return Err(no_attribute(ino));
+    }
+    tx.delete(keys::xattr_key(ino, name));
+    record.ctime = cx.now;
+    inode::store(tx, ino, &record);
+    Ok(())
+}
+
+/// Writes an attribute without asking any rule.
+pub(crate) fn put_raw(tx: &mut Txn<'_>, ino: Ino, name: &[u8], value: &[u8]) {
+    tx.put(keys::xattr_key(ino, name), xattr::encode(value));
+}
+
+/// An ACL of an inode.
+pub(crate) fn load_acl(kv: &dyn KvRead, ino: Ino, name: &[u8]) -> OpResult<Option<Acl>> {
+    match get_raw(kv, ino, name)? {
+        Some(value) => Acl::decode(&value).map_err(|error| {
+            Error::with_source(ErrorKind::Corrupt, format!("stored acl of inode {ino}"), error).into()
+        }),
+        None => Ok(None),
+    }
+}
+
+/// Makes the access ACL, if there is one, say what the new permission bits say.
+pub(crate) fn chmod_acl(tx: &mut Txn<'_>, ino: Ino, perm: u16) -> OpResult<()> {
+    if let Some(mut acl) = load_acl(tx, ino, XATTR_ACCESS)? {
+        acl.chmod(perm);
+        put_raw(tx, ino, XATTR_ACCESS, &acl.encode());
+    }
+    Ok(())
+}
+
+/// Drops the file capabilities, if there are any.
+pub(crate) fn kill_capabilities(tx: &mut Txn<'_>, ino: Ino) -> OpResult<()> {
+    let key = keys::xattr_key(ino, XATTR_CAPABILITY);
+    if tx.get(&key)?.is_some() {
+        tx.delete(key);
+    }
+    Ok(())
+}
+
+/// Drops every attribute of an inode.
+pub(crate) fn remove_all(tx: &mut Txn<'_>, ino: Ino) -> OpResult<()> {
+    for key in stored_keys(tx, ino)? {
+        tx.delete(key);
+    }
+    Ok(())
+}
+
+fn set_access_acl(tx: &mut Txn<'_>, cx: &OpCx, (ino, record): (Ino, &mut InodeRecord), acl: Option<Acl>) {
+    if let Some(acl) = &acl {
+        attrs::follow_acl(record, cx, acl);
+    }
+    match acl.filter(|acl| !acl.is_minimal()) {
+        Some(acl) => put_raw(tx, ino, XATTR_ACCESS, &acl.encode()),
+        None => tx.delete(keys::xattr_key(ino, XATTR_ACCESS)),
+    }
+}
+
+fn set_default_acl(tx: &mut Txn<'_>, (ino, record): (Ino, &InodeRecord), acl: Option<Acl>) -> OpResult<()> {
+    match acl {
+        Some(_) if record.kind != FileKind::Dir => {
+            Err(Error::new(ErrorKind::AccessDenied, "only directories have a default acl").into())
+        }
+        Some(acl) => {
+            put_raw(tx, ino, XATTR_DEFAULT, &acl.encode());
+            Ok(())
+        }
+        None => {
+            tx.delete(keys::xattr_key(ino, XATTR_DEFAULT));
+            Ok(())
+        }
+    }
+}
+
+fn get_raw(kv: &dyn KvRead, ino: Ino, name: &[u8]) -> OpResult<Option<Vec<u8>>> {
+    match kv.get(&keys::xattr_key(ino, name))? {
+        Some(value) => Ok(Some(xattr::decode(&value)?.to_vec())),
+        None => Ok(None),
+    }
+}
+
+fn stored_keys(kv: &dyn KvRead, ino: Ino) -> OpResult<Vec<Vec<u8>>> {
+    let (from, to) = keys::xattr_range(ino);
+    let mut found = Vec::new();
+    kv.scan(&from, &to, &mut |key, _| {
+        found.push(key.to_vec());
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
+}
+
+fn check_mode(kv: &dyn KvRead, ino: Ino, name: &[u8], mode: XattrMode) -> OpResult<()> {
+    match (mode, get_raw(kv, ino, name)?.is_some()) {
+        (XattrMode::Create, true) => {
+            Err(Error::new(ErrorKind::AlreadyExists, format!("inode {ino} has the xattr already")).into())
+        }
+        (XattrMode::Replace, false) => Err(no_attribute(ino)),
+        (XattrMode::Set, _) | (XattrMode::Create, false) | (XattrMode::Replace, true) => Ok(()),
+    }
+}
+
+fn no_attribute(ino: Ino) -> crate::kv::OpError {
+    Error::new(ErrorKind::NoAttribute, format!("inode {ino} has no such xattr")).into()
+}
+
+/// Fails unless `name` is in a namespace that is kept, and not only the namespace.
+fn check_name(name: &[u8]) -> OpResult<()> {
+    if name.len() > XATTR_NAME_BYTES_MAX {
+        return Err(Error::new(ErrorKind::NameTooLong, format!("xattr name of {} bytes", name.len())).into());
+    }
+    if name.is_empty() || name.contains(&0) {
+        return Err(Error::new(ErrorKind::InvalidArgument, "empty xattr name, or one with a NUL").into());
+    }
+    if name == XATTR_ACCESS || name == XATTR_DEFAULT {
+        return Ok(());
+    }
+    for space in [&b"user."[..], b"trusted.", b"security."] {
+        match name.strip_prefix(space) {
+            Some([]) => return Err(Error::new(ErrorKind::InvalidArgument, "xattr name is only a namespace").into()),
+            Some(_) => return Ok(()),
+            None => {}
+        }
+    }
+    Err(Error::new(ErrorKind::NotSupported, "xattr namespace is not kept").into())
+}
+
+/// Fails unless an inode of this kind may have the attribute.
+fn check_writable(record: &InodeRecord, name: &[u8]) -> OpResult<()> {
+    check_name(name)?;
+    let plain = matches!(record.kind, FileKind::File | FileKind::Dir);
+    if name.starts_with(b"user.") && !plain {
+        return Err(Error::new(ErrorKind::NotPermitted, "user xattrs only on files and directories").into());
+    }
+    if record.kind == FileKind::Symlink && (name == XATTR_ACCESS || name == XATTR_DEFAULT) {
+        return Err(Error::new(ErrorKind::NotSupported, "symlinks have no acl").into());
+    }
+    Ok(())
+}
