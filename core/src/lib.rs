@@ -8,6 +8,7 @@ pub mod error;
 pub mod fs;
 pub mod kv;
 pub mod store;
+pub mod tree;
 pub mod types;
 
 pub use error::{Error, ErrorKind, Result};
