@@ -11,6 +11,7 @@ pub mod fs;
 pub mod kv;
 pub mod ops;
 pub mod store;
+pub mod tree;
 pub mod types;
 
 pub use error::{Error, ErrorKind, Result};
