@@ -108,6 +108,12 @@ impl<'b> Txn<'b> {
         self.writes.insert(key, None);
     }
 
+    /// The writes so far, in key order: `None` removes.
+    #[must_use]
+    pub fn writes(&self) -> &BTreeMap<Vec<u8>, Option<Vec<u8>>> {
+        &self.writes
+    }
+
     /// The writes in key order: `None` removes.
     #[must_use]
     pub fn into_writes(self) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
