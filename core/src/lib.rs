@@ -9,6 +9,7 @@ pub mod error;
 pub mod format;
 pub mod fs;
 pub mod kv;
+pub mod locks;
 pub mod ops;
 pub mod store;
 pub mod tree;

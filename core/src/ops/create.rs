@@ -42,14 +42,7 @@ pub fn make_root(tx: &mut Txn<'_>, cx: &OpCx, perm: u16) {
 /// # Errors
 /// `AlreadyExists`, `NotFound` (in a removed directory), `NotADirectory`, `Stale`, errors of the name, and `InvalidArgument`
 /// for a directory or a symlink.
-pub fn mknod(
-    tx: &mut Txn<'_>,
-    cx: &OpCx,
-    parent: Ino,
-    name: &[u8],
-    node: NewNode,
-    new_ino: Ino,
-) -> OpResult<Attr> {
+pub fn mknod(tx: &mut Txn<'_>, cx: &OpCx, parent: Ino, name: &[u8], node: NewNode, new_ino: Ino) -> OpResult<Attr> {
     if matches!(node.kind, FileKind::Dir | FileKind::Symlink) {
         return Err(Error::new(ErrorKind::InvalidArgument, "mknod makes no directories and no symlinks").into());
     }
@@ -81,14 +74,7 @@ pub fn mkdir(
 ///
 /// # Errors
 /// As for [`mknod`]; `NotFound` for an empty target, `NameTooLong` for one that is too long, `InvalidArgument` for one with a NUL.
-pub fn symlink(
-    tx: &mut Txn<'_>,
-    cx: &OpCx,
-    parent: Ino,
-    name: &[u8],
-    target: &[u8],
-    new_ino: Ino,
-) -> OpResult<Attr> {
+pub fn symlink(tx: &mut Txn<'_>, cx: &OpCx, parent: Ino, name: &[u8], target: &[u8], new_ino: Ino) -> OpResult<Attr> {
     if target.is_empty() {
         return Err(Error::new(ErrorKind::NotFound, "empty symlink target").into());
     }

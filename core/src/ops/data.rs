@@ -63,14 +63,7 @@ pub fn truncate(tx: &mut Txn<'_>, cx: &OpCx, ino: Ino, size: u64, kill_suid_sgid
 ///
 /// # Errors
 /// As [`write_extent`], and `InvalidArgument` for a length of 0.
-pub fn fallocate(
-    tx: &mut Txn<'_>,
-    cx: &OpCx,
-    ino: Ino,
-    offset: u64,
-    len: u64,
-    mode: FallocateMode,
-) -> OpResult<Attr> {
+pub fn fallocate(tx: &mut Txn<'_>, cx: &OpCx, ino: Ino, offset: u64, len: u64, mode: FallocateMode) -> OpResult<Attr> {
     let mut record = inode::load_file(tx, ino)?;
     if len == 0 {
         return Err(Error::new(ErrorKind::InvalidArgument, "fallocate of no bytes").into());
@@ -165,12 +158,7 @@ fn checked_range(offset: u64, len: u64) -> OpResult<Range<u64>> {
 }
 
 /// Stamps and stores the record of a file whose content changed.
-fn finish(
-    tx: &mut Txn<'_>,
-    cx: &OpCx,
-    (ino, mut record): (Ino, InodeRecord),
-    kill_suid_sgid: bool,
-) -> OpResult<Attr> {
+fn finish(tx: &mut Txn<'_>, cx: &OpCx, (ino, mut record): (Ino, InodeRecord), kill_suid_sgid: bool) -> OpResult<Attr> {
     inode::touch_content(&mut record, cx.now);
     if kill_suid_sgid {
         inode::kill_suid_sgid(&mut record);

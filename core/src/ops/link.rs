@@ -95,9 +95,9 @@ pub(crate) fn check_empty(kv: &dyn KvRead, ino: Ino) -> OpResult<()> {
 
 /// Takes one link off an inode whose entry in `dir` has just been dropped; a directory loses all of its links.
 pub(crate) fn drop_link(tx: &mut Txn<'_>, cx: &OpCx, dir: Ino, ino: Ino) -> OpResult<Removed> {
-    let mut record = inode::try_load(tx, ino)?
-        .filter(|record| record.nlink > 0)
-        .ok_or_else(|| Error::new(ErrorKind::Corrupt, format!("directory {dir} names inode {ino}, which has no link")))?;
+    let mut record = inode::try_load(tx, ino)?.filter(|record| record.nlink > 0).ok_or_else(|| {
+        Error::new(ErrorKind::Corrupt, format!("directory {dir} names inode {ino}, which has no link"))
+    })?;
     record.nlink = if record.kind == FileKind::Dir { 0 } else { record.nlink - 1 };
     record.ctime = cx.now;
     let orphaned = record.nlink == 0;

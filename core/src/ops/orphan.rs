@@ -63,10 +63,13 @@ pub fn orphans(kv: &dyn KvRead, after: Ino, max: usize) -> OpResult<Vec<Ino>> {
             if found.len() == max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
     }
-    found.into_iter().map(|key| match key? {
-        Key::Orphan(ino) => Ok(ino),
-        other => Err(Error::new(ErrorKind::Corrupt, format!("{other:?} among the orphans")).into()),
-    }).collect()
+    found
+        .into_iter()
+        .map(|key| match key? {
+            Key::Orphan(ino) => Ok(ino),
+            other => Err(Error::new(ErrorKind::Corrupt, format!("{other:?} among the orphans")).into()),
+        })
+        .collect()
 }
 
 /// Writes the orphan record.

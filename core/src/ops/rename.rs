@@ -63,7 +63,9 @@ pub fn rename(
             return Err(Error::new(ErrorKind::AlreadyExists, format!("entry exists in directory {new_parent}")).into());
         }
         (RenameMode::Exchange, None) => {
-            return Err(Error::new(ErrorKind::NotFound, format!("no entry to exchange in directory {new_parent}")).into());
+            return Err(
+                Error::new(ErrorKind::NotFound, format!("no entry to exchange in directory {new_parent}")).into()
+            );
         }
         _ => {}
     }
@@ -177,7 +179,9 @@ fn check_replaceable(kv: &dyn KvRead, source: &Dirent, target: &Dirent) -> OpRes
         (true, false) => {
             Err(Error::new(ErrorKind::NotADirectory, format!("inode {} is not a directory", target.ino)).into())
         }
-        (false, true) => Err(Error::new(ErrorKind::IsADirectory, format!("inode {} is a directory", target.ino)).into()),
+        (false, true) => {
+            Err(Error::new(ErrorKind::IsADirectory, format!("inode {} is a directory", target.ino)).into())
+        }
         (true, true) => link::check_empty(kv, target.ino),
         (false, false) => Ok(()),
     }

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use crate::error::ErrorKind;
+use crate::format::{InodeRecord, Key, keys};
 use crate::fs::{Attr, Caller, FileKind, NewNode};
 use crate::kv::{KvRead, Miss, OpError, OpResult, PageAddr, Txn, Visit};
 use crate::types::{Epoch, Ino, Nonce, ObjectId, SegmentId, Timestamp};
 
 use super::subtree::subtree_delta;
 use super::{OpCx, inode};
-use crate::format::{InodeRecord, Key};
 
 /// A fully resident map.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -134,10 +134,7 @@ impl World {
     }
 
     /// Runs an operation one second later and keeps its writes if it succeeds.
-    pub(crate) fn run<T>(
-        &mut self,
-        op: impl FnOnce(&mut Txn<'_>, &OpCx, Ino) -> OpResult<T>,
-    ) -> Result<T, ErrorKind> {
+    pub(crate) fn run<T>(&mut self, op: impl FnOnce(&mut Txn<'_>, &OpCx, Ino) -> OpResult<T>) -> Result<T, ErrorKind> {
         self.cx.now.secs += 1;
         let new_ino = Ino(self.next_ino);
         let mut tx = Txn::new(&self.kv);
@@ -146,7 +143,9 @@ impl World {
                 let writes = tx.into_writes();
                 self.report(&writes);
                 self.kv.apply(writes);
-                self.next_ino += 1;
+                if self.kv.0.contains_key(&keys::inode_key(new_ino)) {
+                    self.next_ino += 1;
+                }
                 Ok(value)
             }
             Err(OpError::Fs(error)) => Err(error.kind()),

@@ -25,14 +25,7 @@ const XATTR_CAPABILITY: &[u8] = b"security.capability";
 /// `AlreadyExists` and `NoAttribute` by `mode`; `NameTooLong` for a name or value past its limit; `InvalidArgument` for an empty
 /// name or an invalid ACL; `NotSupported` for an unknown namespace or an ACL on a symlink; `NotPermitted` for `user.` on a
 /// symlink or special file; `AccessDenied` for a default ACL on what is not a directory; `Stale`.
-pub fn setxattr(
-    tx: &mut Txn<'_>,
-    cx: &OpCx,
-    ino: Ino,
-    name: &[u8],
-    value: &[u8],
-    mode: XattrMode,
-) -> OpResult<()> {
+pub fn setxattr(tx: &mut Txn<'_>, cx: &OpCx, ino: Ino, name: &[u8], value: &[u8], mode: XattrMode) -> OpResult<()> {
     let mut record = inode::load(tx, ino)?;
     check_writable(&record, name)?;
     if value.len() > XATTR_VALUE_BYTES_MAX {
