@@ -27,6 +27,7 @@ mod status;
 mod storage;
 mod tasks;
 mod upload;
+mod write;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -49,6 +50,7 @@ use crate::tree::PinSet;
 use crate::types::{Epoch, Ino, Lsn, Nonce, ObjectId, SegmentId};
 
 pub use create::{VolumeSpec, create_volume, read_volume_meta};
+pub use open::CloseReport;
 pub use status::{ConnectionState, VolumeStatus};
 
 use handles::Handles;
@@ -102,6 +104,10 @@ pub(crate) struct Shared {
     pub(crate) tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
     /// Signalled when staging or dirty metadata shrank.
     pub(crate) room: Notify,
+    /// Whether the claim is in the store.
+    pub(crate) claimed: tokio::sync::watch::Sender<bool>,
+    /// Whether a checkpoint of this epoch is in the store.
+    pub(crate) opened: tokio::sync::watch::Sender<bool>,
 }
 
 impl Shared {

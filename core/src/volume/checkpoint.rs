@@ -35,6 +35,8 @@ use crate::volume::staging::StagedSegment;
 
 /// Copy of the newest head in the state directory, for mounting while the store is away.
 pub(crate) const HEAD_COPY: &str = "head.bin";
+/// Copy of that head's object table.
+pub(crate) const TABLE_COPY: &str = "table.bin";
 
 /// How a checkpoint is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -276,7 +278,9 @@ impl Shared {
         publisher.note_published(head);
         self.pages.set_lengths(publisher.lengths());
         // Only a convenience for the next mount: the store has the head.
-        if let Err(error) = self.env.dir.replace(HEAD_COPY, &bytes) {
+        let entries = publisher.table.values().copied().collect();
+        let copies = [(TABLE_COPY, ObjectTable { entries }.encode()), (HEAD_COPY, bytes.to_vec())];
+        if let Err(error) = copies.iter().try_for_each(|(name, content)| self.env.dir.replace(name, content)) {
             tracing::warn!("cannot keep a local copy of the head: {error}");
         }
         self.note_head(&publisher.head);

@@ -174,6 +174,22 @@ impl LocalLog {
         }
     }
 
+    /// Waits until a record after `lsn` is in its file (or [`LocalLog::wake`] is called) and returns the newest.
+    pub(crate) async fn wait_beyond(&self, lsn: Lsn) -> Lsn {
+        let notified = self.progress.notified();
+        let written = self.written();
+        if written > lsn {
+            return written;
+        }
+        notified.await;
+        self.written()
+    }
+
+    /// Wakes everybody who waits, to look again.
+    pub(crate) fn wake(&self) {
+        self.progress.notify_waiters();
+    }
+
     /// The newest record that is in its file.
     pub(crate) fn written(&self) -> Lsn {
         self.inner.lock().written

@@ -256,7 +256,8 @@ impl Recovery<'_> {
 
     /// Seals and replays the remote logs that the newest head names.
     pub(crate) async fn replay_remote(&mut self, head: &Head) -> Result<()> {
-        for start in &head.logs {
+        // The last one is the present owner's own, and empty.
+        for start in head.logs.iter().filter(|l| l.epoch < head.epoch) {
             let mut number = start.first_batch;
             loop {
                 match self.read_batch(start.epoch, number).await? {
