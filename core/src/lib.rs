@@ -3,10 +3,13 @@
 //! The engine has no network and no OS mount API; it reaches the world through the traits in [`store`] and [`env`]. Adapters
 //! call it through [`fs::FileSystem`]. ARCHITECTURE.md is the map, docs/FORMAT.md specifies every stored byte.
 
+pub mod dump;
 pub mod env;
 pub mod error;
 pub mod format;
 pub mod fs;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod kv;
 pub mod store;
 pub mod types;
