@@ -24,7 +24,7 @@ fn stored(fixture: &Fixture) -> Bytes {
 
 fn create_if_missing(path: &Path, content: &[u8]) {
     if !path.exists() {
-        std::fs::write(path, content).unwrap();
+        std::fs::write(path, content).expect("write a fixture");
     }
 }
 
