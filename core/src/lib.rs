@@ -5,12 +5,15 @@
 
 pub mod acl;
 pub mod config;
+pub mod dump;
 pub mod engine;
 pub mod env;
 pub mod error;
 pub mod format;
 mod frame_cache;
 pub mod fs;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod kv;
 pub mod limits;
 pub mod locks;

@@ -378,7 +378,7 @@ impl Shared {
         }
         let key = self.storage.layout.meta_key(object);
         let body = Bytes::from(body);
-        self.until_stored(async || self.storage.put(&key, vec![body.clone()], PutMode::Fresh).await).await
+        self.until_stored(|| Box::pin(self.storage.put(&key, vec![body.clone()], PutMode::Fresh))).await
     }
 
     fn new_head(&self, publisher: &Publisher, written: &Written, wish: Wish, numbers: &Numbers) -> Head {
@@ -406,8 +406,9 @@ impl Shared {
     /// Creates the head. A lost reply is settled by reading what is there.
     async fn publish(&self, head: &Head, bytes: &Bytes) -> Result<()> {
         let settle = self.options.settle;
+        let key = head_key(head.seq);
         let outcome =
-            self.until_stored(async || create_head(&self.storage, &head_key(head.seq), bytes, settle).await).await;
+            self.until_stored(|| Box::pin(create_head(&self.storage, &key, bytes, settle))).await;
         match outcome {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 let why = format!(

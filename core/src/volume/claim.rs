@@ -17,7 +17,7 @@ use crate::format::layout::{HEAD_PREFIX, head_key, parse_head_path};
 use crate::format::{ClaimId, Head, HeadFlags, LogStart, VolumeUuid};
 use crate::limits::HEAD_PROBE_MAX;
 use crate::store::{ConditionalPut, GetRange, ObjectKey, PutMode};
-use crate::types::{Epoch, Nonce};
+use crate::types::Epoch;
 use crate::volume::storage::{Storage, store_error};
 
 /// File in the state directory that says which claims are this host's.
@@ -243,7 +243,6 @@ pub(crate) async fn claim(
         epoch,
         claim: ClaimId(id),
         flags: HeadFlags { clean: false, claim: true, released: false },
-        nonce_floor: Nonce(1),
         written_secs: env.clock.now().secs,
         owner: options.owner.clone(),
         logs,

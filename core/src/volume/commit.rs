@@ -208,7 +208,7 @@ impl Shared {
         let object = Bytes::from(object);
         let key = log_key(term.epoch, number);
         let settle = self.options.settle;
-        let outcome = self.until_stored(async || create_head(&self.storage, &key, &object, settle).await).await;
+        let outcome = self.until_stored(|| Box::pin(create_head(&self.storage, &key, &object, settle))).await;
         if let Err(error) = outcome {
             if error.kind() == ErrorKind::AlreadyExists {
                 let why = "another owner has taken this volume over: its log was ended; changes not committed stay in the state directory";

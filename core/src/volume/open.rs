@@ -136,7 +136,6 @@ impl Volume {
         }
         shared.stop_tasks().await;
         shared.engine.leave(shared.tag);
-        shared.engine.pages.drop_volume(shared.tag);
         let (segments, bytes) = shared.staging.waiting();
         let left = CloseReport { in_store: outcome.is_ok(), waiting_segments: segments, waiting_bytes: bytes };
         match outcome {
@@ -149,7 +148,6 @@ impl Volume {
     pub async fn abandon(self) {
         self.shared.stop_tasks().await;
         self.shared.engine.leave(self.shared.tag);
-        self.shared.engine.pages.drop_volume(self.shared.tag);
     }
 
     /// Drops all clean caches, so that reads come from the store. For tests and measurements.
@@ -293,7 +291,7 @@ async fn assemble(
     let log = Arc::new(LocalLog::new(Arc::clone(&env.dir), last, log_files));
     let flusher = Arc::new(Flusher::new(Arc::clone(&env.dir), Arc::clone(&log), Arc::clone(&staging), Lsn(0)));
     let uploads = Uploads::new(engine.uploads_max(options.max_flush_size, options.uploads_max));
-    let next_nonce = if claimed { 1 } else { nonce_max + 1 };
+    let next_nonce = nonce_max + 1;
     let shared = Arc::new(Shared {
         frames: FrameReader::new(Arc::clone(&storage), cache),
         commits: Commits::new(meta.tier, last),
@@ -411,7 +409,7 @@ impl Shared {
             return Ok(());
         }
         let known = publisher.head.clone();
-        let newest = self.until_stored(async || newest_head(&self.storage).await).await?;
+        let newest = self.until_stored(|| Box::pin(newest_head(&self.storage))).await?;
         let ours = newest.filter(|n| n.seq == known.seq && n.claim == known.claim);
         let fenced = |shared: &Self| {
             let why = "another owner took this volume over while this computer was offline; changes made here stay in the state directory";
@@ -420,10 +418,13 @@ impl Shared {
         };
         let Some(newest) = ours else { return Err(fenced(self)) };
         let mut owner = OwnerFile::load(&*self.env.dir, self.meta.uuid)?;
-        let claimed = self.until_stored(async || {
+        let claimed = self.until_stored(|| {
             let mut attempt = owner.clone();
-            let head = claim(&self.storage, &self.env, &self.options, &newest, &mut attempt).await?;
-            Ok((head, attempt))
+            let newest = &newest;
+            Box::pin(async move {
+                let head = claim(&self.storage, &self.env, &self.options, newest, &mut attempt).await?;
+                Ok((head, attempt))
+            })
         });
         let (head, attempt) = match claimed.await {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(fenced(self)),

@@ -72,7 +72,7 @@ impl Shared {
         ahead: &ReadAhead,
     ) -> Result<Vec<Bytes>> {
         let pieces = self.view(|kv| self.plan(kv, ino, offset, len)).await?;
-        let window_max = self.options.read_ahead_max.min(self.engine.read_ahead_cap());
+        let window_max = self.options.read_ahead_max.min(self.frames.cache().budget() / 4);
         if let Some((from, count)) = ahead.note(offset, len, window_max) {
             self.fetch_ahead(ino, from, count);
         }

@@ -4,7 +4,6 @@
 //! this owner's own line of claims. Whatever does not count is never deleted here: it is moved aside and named.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -150,6 +149,9 @@ impl Recovery<'_> {
             self.replay(&record.writes).await?;
             self.state.next_lsn = record.lsn.next();
             self.replayed += 1;
+        }
+        if let Some(end) = scan.end() {
+            end.check().map_err(|e| Error::from(e).context_prefix("replay log"))?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -94,7 +95,7 @@ impl Shared {
         segment.set_planned(plan.overlay.clone());
         self.uploads.progress.notify_waiters();
         let key = self.storage.layout.data_key(plan.object);
-        self.until_stored(async || self.storage.put(&key, vec![plan.body.clone()], PutMode::Fresh).await).await?;
+        self.until_stored(|| Box::pin(self.storage.put(&key, vec![plan.body.clone()], PutMode::Fresh))).await?;
         let lsn = self.put_location(segment, &plan).await?;
         segment.set_uploaded(Uploaded { lsn, overlay: plan.overlay });
         self.uploads.progress.notify_waiters();
@@ -213,7 +214,10 @@ impl Shared {
     }
 
     /// Repeats a store operation until it succeeds, the volume stops, or the failure is one that waiting cannot mend.
-    pub(crate) async fn until_stored<T>(&self, attempt: impl AsyncFn() -> Result<T>) -> Result<T> {
+    pub(crate) async fn until_stored<'a, T>(
+        &self,
+        attempt: impl Fn() -> BoxFuture<'a, Result<T>>,
+    ) -> Result<T> {
         let mut wait = crate::limits::BACKOFF_FIRST;
         loop {
             match attempt().await {
