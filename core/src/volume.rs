@@ -41,7 +41,7 @@ use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::{DataRef, append_record};
 use crate::format::volume::VolumeMeta;
-use crate::format::{ClaimId, ObjectKind};
+use crate::format::{CaseRule, ClaimId, ObjectKind};
 use crate::fs::Caller;
 use crate::kv::{KvRead, Miss, OpError, OpResult, Txn};
 use crate::locks::LockTable;
@@ -219,7 +219,7 @@ impl Shared {
     }
 
     pub(crate) fn op_cx(&self, caller: Caller) -> OpCx {
-        OpCx { now: self.env.clock.now(), caller, case_insensitive: self.meta.case_insensitive() }
+        OpCx { now: self.env.clock.now(), caller, case_insensitive: self.meta.case == CaseRule::Insensitive }
     }
 
     /// Stops accepting changes, for good. Data already staged stays on disk.

@@ -173,13 +173,20 @@ impl Shared {
             return Ok(publisher.head.lsn);
         }
         let moment = self.freeze().await?;
-        match self.write_and_publish(publisher, &moment.segments, moment.frozen, wish, Numbers {
-            lsn: moment.lsn,
-            next_ino: moment.next_ino,
-            inodes: moment.inodes,
-            data_bytes: moment.data_bytes,
-        })
-        .await
+        match self
+            .write_and_publish(
+                publisher,
+                &moment.segments,
+                moment.frozen,
+                wish,
+                Numbers {
+                    lsn: moment.lsn,
+                    next_ino: moment.next_ino,
+                    inodes: moment.inodes,
+                    data_bytes: moment.data_bytes,
+                },
+            )
+            .await
         {
             Ok(()) => {}
             Err((frozen, error)) => {
@@ -407,8 +414,7 @@ impl Shared {
     async fn publish(&self, head: &Head, bytes: &Bytes) -> Result<()> {
         let settle = self.options.settle;
         let key = head_key(head.seq);
-        let outcome =
-            self.until_stored(|| Box::pin(create_head(&self.storage, &key, bytes, settle))).await;
+        let outcome = self.until_stored(|| Box::pin(create_head(&self.storage, &key, bytes, settle))).await;
         match outcome {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 let why = format!(

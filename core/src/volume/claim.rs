@@ -49,7 +49,11 @@ impl OwnerFile {
             other => other.map_err(|e| crate::volume::log::local_error("read owner.json in the state directory", e))?,
         };
         let file: Self = serde_json::from_slice(&bytes).map_err(|e| {
-            Error::with_source(ErrorKind::Corrupt, "owner.json in the state directory is damaged; move the directory away to mount afresh", e)
+            Error::with_source(
+                ErrorKind::Corrupt,
+                "owner.json in the state directory is damaged; move the directory away to mount afresh",
+                e,
+            )
         })?;
         if file.uuid != fresh.uuid {
             let why = format!("the state directory belongs to volume {}, not {uuid}", file.uuid);
@@ -60,7 +64,8 @@ impl OwnerFile {
 
     /// Writes the file durably.
     pub(crate) fn store(&self, dir: &dyn LocalDir) -> Result<()> {
-        let bytes = serde_json::to_vec_pretty(self).map_err(|e| Error::with_source(ErrorKind::Internal, "owner.json", e))?;
+        let bytes =
+            serde_json::to_vec_pretty(self).map_err(|e| Error::with_source(ErrorKind::Internal, "owner.json", e))?;
         dir.replace(OWNER_FILE, &bytes).map_err(|e| crate::volume::log::local_error("write owner.json", e))
     }
 

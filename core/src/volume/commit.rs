@@ -106,20 +106,20 @@ impl Shared {
     /// [`ErrorKind::Fenced`]; [`ErrorKind::Io`].
     pub(crate) async fn commit(self: &Arc<Self>, lsn: Lsn) -> Result<()> {
         match self.meta.tier {
-            Tier::Disk => {
-                self.flusher.durable(lsn).await.inspect_err(|e| self.halt(e.kind(), e.to_string()))
+            Tier::Disk => self.flusher.durable(lsn).await.inspect_err(|e| self.halt(e.kind(), e.to_string())),
+            Tier::Store => {
+                match tokio::time::timeout(self.options.operation_timeout, self.commit_to_store(lsn)).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => Err(Error::new(
+                        ErrorKind::Unavailable,
+                        format!(
+                            "not committed: {} did not answer in {:?}; the change is staged on this computer and goes up when the store is back",
+                            self.storage.store.describe(),
+                            self.options.operation_timeout
+                        ),
+                    )),
+                }
             }
-            Tier::Store => match tokio::time::timeout(self.options.operation_timeout, self.commit_to_store(lsn)).await {
-                Ok(outcome) => outcome,
-                Err(_) => Err(Error::new(
-                    ErrorKind::Unavailable,
-                    format!(
-                        "not committed: {} did not answer in {:?}; the change is staged on this computer and goes up when the store is back",
-                        self.storage.store.describe(),
-                        self.options.operation_timeout
-                    ),
-                )),
-            },
         }
     }
 
@@ -204,7 +204,8 @@ impl Shared {
         let number = self.commits.inner.lock().next_batch;
         let batch = LogBatch { claim: term.claim, first_lsn: first, locations, ..LogBatch::default() };
         let payload = batch.encode_with(bodies);
-        let object = crate::format::frame::encode_frame(crate::format::FrameKind::LogBatch, (0, 0), Codec::Lz4, &payload);
+        let object =
+            crate::format::frame::encode_frame(crate::format::FrameKind::LogBatch, (0, 0), Codec::Lz4, &payload);
         let object = Bytes::from(object);
         let key = log_key(term.epoch, number);
         let settle = self.options.settle;

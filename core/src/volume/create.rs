@@ -88,7 +88,10 @@ pub async fn create_volume(
     outcome.map_err(|e| match e.kind() {
         ErrorKind::AlreadyExists => {
             let place = store.describe();
-            Error::new(ErrorKind::AlreadyExists, format!("there is a volume at {place} already; mount it, or choose another prefix"))
+            Error::new(
+                ErrorKind::AlreadyExists,
+                format!("there is a volume at {place} already; mount it, or choose another prefix"),
+            )
         }
         _ => e,
     })?;
@@ -143,5 +146,6 @@ pub async fn read_volume_meta(store: &Arc<dyn ObjectStore>, timeout: Duration) -
         ),
         _ => e,
     })?;
-    VolumeMeta::decode(&bytes).map_err(|e| Error::from(e).context_prefix(&format!("volume.json at {}", store.describe())))
+    VolumeMeta::decode(&bytes)
+        .map_err(|e| Error::from(e).context_prefix(&format!("volume.json at {}", store.describe())))
 }

@@ -235,8 +235,7 @@ impl FileSystem for Volume {
         };
         self.shared.open_held(ino, only_files).await?;
         if flags.truncate {
-            let cut =
-                self.change(caller, |tx, cx, _| ops::truncate(tx, cx, ino, 0, flags.kill_suid_sgid)).await;
+            let cut = self.change(caller, |tx, cx, _| ops::truncate(tx, cx, ino, 0, flags.kill_suid_sgid)).await;
             if let Err(error) = cut {
                 self.shared.handles.unhold(ino);
                 return Err(error);

@@ -64,9 +64,7 @@ impl Volume {
         options: VolumeOptions,
     ) -> Result<Self> {
         let found = match find_online(&env, &store, &options).await {
-            Err(error) if error.kind() == ErrorKind::Unavailable && !options.take_over => {
-                find_offline(&env, error)?
-            }
+            Err(error) if error.kind() == ErrorKind::Unavailable && !options.take_over => find_offline(&env, error)?,
             other => other?,
         };
         let (tag, cache) = engine.join(options.read_cache_weight);

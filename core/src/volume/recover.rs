@@ -115,7 +115,9 @@ impl Recovery<'_> {
             let (header, records) = match LogFileHeader::decode_file(&bytes) {
                 Ok(decoded) => decoded,
                 Err(error) => {
-                    tracing::info!("log file {name} has no whole header ({error}): nothing in it was acknowledged as durable");
+                    tracing::info!(
+                        "log file {name} has no whole header ({error}): nothing in it was acknowledged as durable"
+                    );
                     self.set_aside(&path)?;
                     continue;
                 }
@@ -363,4 +365,3 @@ fn parse_segment(name: &str) -> Option<SegmentId> {
     let hex = |text: &str| (text.len() == 16).then(|| u64::from_str_radix(text, 16).ok()).flatten();
     Some(SegmentId { epoch: Epoch(hex(epoch)?), nonce: crate::types::Nonce(hex(nonce)?) })
 }
-

@@ -517,8 +517,7 @@ impl Staging {
     pub(crate) fn recover_run(&self, segment: &StagedSegment, position: u64, len: u64, ino: Ino, file_offset: u64) {
         let mut state = segment.state.lock();
         for (slot, inside, part) in slots_of(self.slot_bytes, position, len) {
-            let empty =
-                Slot { ino: Ino(0), file_offset: 0, filled: 0, live: 0, writers: 0, dropped: false };
+            let empty = Slot { ino: Ino(0), file_offset: 0, filled: 0, live: 0, writers: 0, dropped: false };
             if state.slots.len() <= slot {
                 state.slots.resize(slot + 1, empty);
             }

@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind};
-use crate::format::Head;
+use crate::format::{Head, Tier};
 use crate::types::Timestamp;
 use crate::volume::Shared;
 
@@ -121,7 +121,10 @@ impl Shared {
             name: self.meta.name.clone(),
             uuid: self.meta.uuid.to_string(),
             store: self.storage.store.describe(),
-            tier: self.meta.tier.to_string(),
+            tier: match self.meta.tier {
+                Tier::Disk => "disk".to_owned(),
+                Tier::Store => "store".to_owned(),
+            },
             connection: if health.offline_since.is_some() { ConnectionState::Offline } else { ConnectionState::Online },
             offline_since: health.offline_since.map(|t| t.secs),
             halted: state.halted.as_ref().map(|h| h.why.clone()),

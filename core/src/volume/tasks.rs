@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::error::{ErrorKind, Result};
-use crate::format::keys::{intent_range, intent_key, pending_delete_key};
+use crate::format::keys::{intent_key, intent_range, pending_delete_key};
 use crate::format::{Key, ObjectKind, PendingDelete};
 use crate::fs::Caller;
 use crate::limits::{BACKOFF_FIRST, BACKOFF_MAX, REAP_EXTENTS_MAX};
@@ -51,7 +51,8 @@ impl Shared {
                 self.problem(error);
             }
             for waiter in waiters {
-                let _ = waiter.send(outcome.as_ref().copied().map_err(|e| crate::error::Error::new(e.kind(), e.to_string())));
+                let _ = waiter
+                    .send(outcome.as_ref().copied().map_err(|e| crate::error::Error::new(e.kind(), e.to_string())));
             }
             match failed {
                 None => backoff = BACKOFF_FIRST,
@@ -72,7 +73,10 @@ impl Shared {
         let state = self.state.read();
         state.halted.is_none()
             && !self.options.read_only
-            && (state.dirty_lsn > publisher.head.lsn || !state.subtree.is_empty() || publisher.head.flags.claim || !self.is_claimed())
+            && (state.dirty_lsn > publisher.head.lsn
+                || !state.subtree.is_empty()
+                || publisher.head.flags.claim
+                || !self.is_claimed())
     }
 
     /// Seals open segments that have reached their age.

@@ -5,7 +5,6 @@
 //! live data is not sent at all. Segments go up in parallel, each held in memory while it does.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -31,7 +30,6 @@ pub(crate) struct Uploads {
     permits: Arc<Semaphore>,
     /// Signalled when a segment was planned or uploaded.
     pub(crate) progress: Notify,
-    paused: AtomicBool,
 }
 
 /// A segment as an object, ready to be sent.
@@ -43,12 +41,7 @@ struct Plan {
 
 impl Uploads {
     pub(crate) fn new(at_once: usize) -> Self {
-        Self { permits: Arc::new(Semaphore::new(at_once)), progress: Notify::new(), paused: AtomicBool::new(false) }
-    }
-
-    /// Holds uploads back (or lets them go) without losing anything.
-    pub(crate) fn pause(&self, paused: bool) {
-        self.paused.store(paused, Ordering::Release);
+        Self { permits: Arc::new(Semaphore::new(at_once)), progress: Notify::new() }
     }
 }
 
@@ -58,7 +51,7 @@ impl Shared {
         while !self.is_stopping() {
             let sealed = self.staging.sealed.notified();
             let stopped = self.stop.notified();
-            if !self.uploads.paused.load(Ordering::Acquire) && self.wait_claimed().await {
+            if self.wait_claimed().await {
                 while let Some(segment) = self.staging.next_to_upload() {
                     let Ok(permit) = Arc::clone(&self.uploads.permits).acquire_owned().await else { return };
                     let shared = Arc::clone(&self);
@@ -112,7 +105,11 @@ impl Shared {
         let mut pack = PackBuilder::data(segment.id, capacity);
         let mut frames = Vec::with_capacity(slots.len());
         for (number, slot) in (0u32..).zip(slots) {
-            frames.push(if slot.dropped { None } else { Some(self.pack_slot(&mut pack, segment, number, slot, codec)?) });
+            frames.push(if slot.dropped {
+                None
+            } else {
+                Some(self.pack_slot(&mut pack, segment, number, slot, codec)?)
+            });
             if codec != Codec::None || number % 64 == 63 {
                 tokio::task::yield_now().await;
             }
@@ -193,7 +190,11 @@ impl Shared {
         self.wait_segments(segments, |s| s.planned().is_some() || s.uploaded().is_some()).await
     }
 
-    async fn wait_segments(&self, segments: &[Arc<StagedSegment>], ready: impl Fn(&StagedSegment) -> bool) -> Result<()> {
+    async fn wait_segments(
+        &self,
+        segments: &[Arc<StagedSegment>],
+        ready: impl Fn(&StagedSegment) -> bool,
+    ) -> Result<()> {
         loop {
             let progress = self.uploads.progress.notified();
             let stopped = self.stop.notified();
@@ -214,10 +215,7 @@ impl Shared {
     }
 
     /// Repeats a store operation until it succeeds, the volume stops, or the failure is one that waiting cannot mend.
-    pub(crate) async fn until_stored<'a, T>(
-        &self,
-        attempt: impl Fn() -> BoxFuture<'a, Result<T>>,
-    ) -> Result<T> {
+    pub(crate) async fn until_stored<'a, T>(&self, attempt: impl Fn() -> BoxFuture<'a, Result<T>>) -> Result<T> {
         let mut wait = crate::limits::BACKOFF_FIRST;
         loop {
             match attempt().await {
