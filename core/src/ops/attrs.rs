@@ -1,6 +1,5 @@
 //! Attributes: reading and changing them, and the rule for access times.
 
-use crate::acl;
 use crate::error::{Error, ErrorKind};
 use crate::format::InodeRecord;
 use crate::fs::{Attr, FileKind, SetAttr, SetTime};
@@ -38,15 +37,17 @@ pub fn readlink(kv: &dyn KvRead, ino: Ino) -> OpResult<Vec<u8>> {
 /// follows. Size: as [`data::truncate`]. A time that is set explicitly wins over one that another change would stamp.
 ///
 /// # Errors
-/// `Stale`; for a size `IsADirectory`, `InvalidArgument`, `FileTooLarge`; `Corrupt`.
+/// `Stale`; for permission bits `InvalidArgument` past 0o7777, `NotSupported` on a symlink; for a size `IsADirectory`,
+/// `InvalidArgument`, `FileTooLarge`; `Corrupt`.
 pub fn setattr(tx: &mut Txn<'_>, cx: &OpCx, ino: Ino, set: SetAttr) -> OpResult<Attr> {
     if set == SetAttr::default() {
         return getattr(tx, ino);
     }
-    let mut record = match set.size {
-        Some(_) => inode::load_file(tx, ino)?,
-        None => inode::load(tx, ino)?,
-    };
+    let mut record = inode::load(tx, ino)?;
+    check_perm(&record, &set)?;
+    if set.size.is_some() {
+        inode::check_file(ino, &record)?;
+    }
     record.ctime = cx.now;
     if let Some(size) = set.size {
         data::set_size(tx, (ino, &mut record), size)?;
@@ -58,12 +59,22 @@ pub fn setattr(tx: &mut Txn<'_>, cx: &OpCx, ino: Ino, set: SetAttr) -> OpResult<
     }
     set_owner(tx, (ino, &mut record), &set)?;
     if let Some(perm) = set.perm {
-        record.perm = perm & 0o7777;
+        record.perm = perm;
         xattr::chmod_acl(tx, ino, record.perm)?;
     }
     set_times(&mut record, cx, &set);
     inode::store(tx, ino, &record);
     Ok(inode::attr(&record, ino))
+}
+
+fn check_perm(record: &InodeRecord, set: &SetAttr) -> OpResult<()> {
+    match set.perm {
+        Some(perm) if perm > 0o7777 => Err(Error::new(ErrorKind::InvalidArgument, format!("perm {perm:o}")).into()),
+        Some(_) if record.kind == FileKind::Symlink => {
+            Err(Error::new(ErrorKind::NotSupported, "symlinks have no permission bits").into())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn set_owner(tx: &mut Txn<'_>, (ino, record): (Ino, &mut InodeRecord), set: &SetAttr) -> OpResult<()> {
@@ -108,10 +119,4 @@ pub fn touch_atime(tx: &mut Txn<'_>, cx: &OpCx, ino: Ino) -> OpResult<bool> {
     record.atime = cx.now;
     inode::store(tx, ino, &record);
     Ok(true)
-}
-
-/// Puts permission bits that an access ACL decides into a record; ctime too.
-pub(crate) fn follow_acl(record: &mut InodeRecord, cx: &OpCx, acl: &acl::Acl) {
-    record.perm = acl.apply_to_perm(record.perm);
-    record.ctime = cx.now;
 }

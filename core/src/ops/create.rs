@@ -10,8 +10,10 @@ use crate::fs::{Attr, FileKind, NewNode, OpenFlags, SYMLINK_BYTES_MAX};
 use crate::kv::{KvRead, OpResult, Txn};
 use crate::types::Ino;
 
-use super::name::{self, Purpose};
-use super::{OpCx, data, dir, inode, orphan, xattr};
+use super::{OpCx, data, dir, inode, name, orphan, xattr};
+
+/// The bits that mkdir takes: a directory's sgid comes from its parent only.
+const MKDIR_PERM: u16 = 0o1777;
 
 /// What [`create`] answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +69,7 @@ pub fn mkdir(
     new_ino: Ino,
 ) -> OpResult<Attr> {
     let record = blank(cx, FileKind::Dir);
-    make(tx, cx, parent, name, record, Mode { perm, umask }, new_ino)
+    make(tx, cx, parent, name, record, Mode { perm: perm & MKDIR_PERM, umask }, new_ino)
 }
 
 /// Makes a symlink. Its permission bits are 0o777 and mean nothing.
@@ -94,7 +96,7 @@ pub fn symlink(tx: &mut Txn<'_>, cx: &OpCx, parent: Ino, name: &[u8], target: &[
 /// `flags.truncate`.
 ///
 /// # Errors
-/// As for [`mknod`]; `IsADirectory` for a directory, `AlreadyExists` for anything else that is not a regular file.
+/// As for [`mknod`]; `IsADirectory` for a directory, `InvalidArgument` for anything else that is not a regular file.
 #[expect(clippy::too_many_arguments, reason = "what open(2) with O_CREAT is told, and the number")]
 pub fn create(
     tx: &mut Txn<'_>,
@@ -107,23 +109,35 @@ pub fn create(
     new_ino: Ino,
 ) -> OpResult<Created> {
     inode::load_dir(tx, parent)?;
-    name::check_form(name)?;
-    if let (false, Some(entry)) = (flags.exclusive, find_any(tx, cx, parent, name)?) {
-        return Ok(Created { attr: open_existing(tx, cx, entry, flags)?, fresh: false });
+    name::check_length(name)?;
+    if let (false, Some(ino)) = (flags.exclusive, find_any(tx, cx, parent, name)?) {
+        return Ok(Created { attr: open_existing(tx, cx, ino, flags)?, fresh: false });
     }
     let node = NewNode { kind: FileKind::File, perm, umask, rdev: 0 };
     Ok(Created { attr: mknod(tx, cx, parent, name, node, new_ino)?, fresh: true })
 }
 
-/// Creates a regular file without a name: an orphan until [`super::link`] names it.
+/// Creates a regular file without a name: an orphan until [`super::link`] names it, for ever if `flags.exclusive`.
 ///
 /// # Errors
 /// `NotADirectory`, `NotFound`, `Stale`.
-pub fn tmpfile(tx: &mut Txn<'_>, cx: &OpCx, parent: Ino, perm: u16, umask: u16, new_ino: Ino) -> OpResult<Attr> {
+pub fn tmpfile(
+    tx: &mut Txn<'_>,
+    cx: &OpCx,
+    parent: Ino,
+    perm: u16,
+    umask: u16,
+    flags: OpenFlags,
+    new_ino: Ino,
+) -> OpResult<Attr> {
     let dir = inode::load_live_dir(tx, parent)?;
     let mut record = blank(cx, FileKind::File);
     inherit(tx, (parent, &dir), (new_ino, &mut record), Mode { perm, umask })?;
     record.nlink = 0;
+    if flags.exclusive {
+        // What has a parent and no link was removed, as far as `link` can see.
+        record.parent = parent;
+    }
     inode::store(tx, new_ino, &record);
     orphan::add(tx, new_ino);
     Ok(inode::attr(&record, new_ino))
@@ -138,13 +152,10 @@ fn find_any(kv: &dyn KvRead, cx: &OpCx, parent: Ino, name: &[u8]) -> OpResult<Op
 }
 
 fn open_existing(tx: &mut Txn<'_>, cx: &OpCx, ino: Ino, flags: OpenFlags) -> OpResult<Attr> {
-    let record = inode::load(tx, ino)?;
-    match record.kind {
-        FileKind::File if flags.truncate => data::truncate(tx, cx, ino, 0, flags.kill_suid_sgid),
-        FileKind::File => Ok(inode::attr(&record, ino)),
-        FileKind::Dir => Err(Error::new(ErrorKind::IsADirectory, format!("inode {ino} is a directory")).into()),
-        _ => Err(Error::new(ErrorKind::AlreadyExists, format!("inode {ino} is not a regular file")).into()),
+    if flags.truncate {
+        return data::truncate(tx, cx, ino, 0, flags.kill_suid_sgid);
     }
+    Ok(inode::attr(&inode::load_file(tx, ino)?, ino))
 }
 
 /// A record that belongs to the caller, made now.
@@ -162,9 +173,7 @@ fn make(
     mode: Mode,
     new_ino: Ino,
 ) -> OpResult<Attr> {
-    let mut dir = inode::load_live_dir(tx, parent)?;
-    name::check(name, Purpose::Create)?;
-    dir::check_free(tx, cx, parent, name)?;
+    let mut dir = dir::load_for_new(tx, cx, parent, name)?;
     inherit(tx, (parent, &dir), (new_ino, &mut record), mode)?;
     record.parent = parent;
     dir::add(tx, cx, (parent, &mut dir), name, (new_ino, record.kind))?;

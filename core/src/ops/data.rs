@@ -75,19 +75,13 @@ pub fn fallocate(tx: &mut Txn<'_>, cx: &OpCx, ino: Ino, offset: u64, len: u64, m
         FallocateMode::PunchHole | FallocateMode::ZeroRangeKeepSize => (true, false),
         FallocateMode::ZeroRange => (true, true),
     };
-    let size_before = record.size;
     if drops {
         drop_range(tx, (ino, &mut record), &range)?;
     }
     if grows {
         record.size = record.size.max(range.end);
     }
-    if drops || record.size != size_before {
-        return finish(tx, cx, (ino, record), false);
-    }
-    record.ctime = cx.now;
-    inode::store(tx, ino, &record);
-    Ok(inode::attr(&record, ino))
+    finish(tx, cx, (ino, record), false)
 }
 
 /// Makes `to_offset..` of one file share the extents of `from_offset..` of another (or of the same, if the ranges are apart);
@@ -107,11 +101,11 @@ pub fn share_range(
     let source = inode::load_file(tx, from_ino)?;
     let mut record = inode::load_file(tx, to_ino)?;
     let len = len.min(source.size.saturating_sub(from_offset));
+    let to = checked_range(to_offset, len)?;
     if len == 0 {
         return Ok(0);
     }
     let from = from_offset..from_offset + len;
-    let to = checked_range(to_offset, len)?;
     if from_ino == to_ino && from.start < to.end && to.start < from.end {
         return Err(Error::new(ErrorKind::InvalidArgument, "source and target ranges of one file overlap").into());
     }

@@ -34,7 +34,7 @@ pub struct Entry {
 /// `NotFound`, `NotADirectory`, `NameTooLong`, `InvalidArgument`, `Stale`.
 pub fn lookup(kv: &dyn KvRead, cx: &OpCx, parent: Ino, name: &[u8]) -> OpResult<Attr> {
     let dir = inode::load_dir(kv, parent)?;
-    name::check_form(name)?;
+    name::check_length(name)?;
     let ino = match name {
         b"." => return Ok(inode::attr(&dir, parent)),
         b".." => dir.parent,
@@ -109,15 +109,19 @@ pub(crate) fn target(kv: &dyn KvRead, dir: Ino, entry: &Dirent) -> OpResult<Inod
     inode::try_load(kv, entry.ino)?.ok_or_else(|| dangling(dir, entry.ino))
 }
 
-/// Fails if the entry `name` exists.
+/// The record of a directory in which the entry `name` can be made.
 ///
 /// # Errors
-/// `AlreadyExists`.
-pub(crate) fn check_free(kv: &dyn KvRead, cx: &OpCx, dir: Ino, name: &[u8]) -> OpResult<()> {
-    match find(kv, cx, dir, name)? {
-        Some(_) => Err(Error::new(ErrorKind::AlreadyExists, format!("entry exists in directory {dir}")).into()),
-        None => Ok(()),
+/// `NotADirectory`, `Stale`, errors of the name, `AlreadyExists`, or `NotFound` in a removed directory; the first that applies.
+pub(crate) fn load_for_new(kv: &dyn KvRead, cx: &OpCx, dir: Ino, name: &[u8]) -> OpResult<InodeRecord> {
+    let record = inode::load_dir(kv, dir)?;
+    name::check_length(name)?;
+    if name::is_dots(name) || find(kv, cx, dir, name)?.is_some() {
+        return Err(Error::new(ErrorKind::AlreadyExists, format!("entry exists in directory {dir}")).into());
     }
+    name::check_new(name)?;
+    inode::check_live(dir, &record)?;
+    Ok(record)
 }
 
 /// Adds an entry that is known not to exist and counts it.

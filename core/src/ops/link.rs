@@ -6,8 +6,7 @@ use crate::fs::{Attr, FileKind, LINKS_MAX};
 use crate::kv::{KvRead, OpResult, Txn};
 use crate::types::Ino;
 
-use super::name::{self, Purpose};
-use super::{OpCx, dir, inode, orphan};
+use super::{OpCx, dir, inode, name, orphan};
 
 /// An inode that lost a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,10 +25,8 @@ pub struct Removed {
 /// `NotPermitted` for a directory, `TooManyLinks`, `NotFound` for a file whose last name was removed, `AlreadyExists`,
 /// `NotADirectory`, `Stale`, errors of the name.
 pub fn link(tx: &mut Txn<'_>, cx: &OpCx, ino: Ino, new_parent: Ino, new_name: &[u8]) -> OpResult<Attr> {
-    let mut dir = inode::load_live_dir(tx, new_parent)?;
-    name::check(new_name, Purpose::Create)?;
-    dir::check_free(tx, cx, new_parent, new_name)?;
     let mut record = inode::load(tx, ino)?;
+    let mut dir = dir::load_for_new(tx, cx, new_parent, new_name)?;
     check_linkable(ino, &record)?;
     if record.nlink == 0 {
         orphan::remove(tx, ino);
@@ -50,7 +47,7 @@ pub fn link(tx: &mut Txn<'_>, cx: &OpCx, ino: Ino, new_parent: Ino, new_name: &[
 /// `NotFound`, `IsADirectory`, `NotADirectory`, `Stale`, errors of the name.
 pub fn unlink(tx: &mut Txn<'_>, cx: &OpCx, parent: Ino, name: &[u8]) -> OpResult<Removed> {
     let mut dir = inode::load_dir(tx, parent)?;
-    name::check(name, Purpose::Unlink)?;
+    name::check_entry(name)?;
     let entry = dir::get(tx, cx, parent, name)?;
     if entry.kind == FileKind::Dir {
         return Err(Error::new(ErrorKind::IsADirectory, format!("inode {} is a directory", entry.ino)).into());
@@ -67,7 +64,7 @@ pub fn unlink(tx: &mut Txn<'_>, cx: &OpCx, parent: Ino, name: &[u8]) -> OpResult
 /// `NotFound`, `NotADirectory`, `NotEmpty`, `Stale`, errors of the name.
 pub fn rmdir(tx: &mut Txn<'_>, cx: &OpCx, parent: Ino, name: &[u8]) -> OpResult<Removed> {
     let mut dir = inode::load_dir(tx, parent)?;
-    name::check(name, Purpose::Rmdir)?;
+    name::check_entry(name)?;
     let entry = dir::get(tx, cx, parent, name)?;
     if entry.kind != FileKind::Dir {
         return Err(Error::new(ErrorKind::NotADirectory, format!("inode {} is not a directory", entry.ino)).into());

@@ -181,7 +181,7 @@ impl Run {
             }
             Op::Tmpfile { dir } => {
                 let dir = self.dir(dir);
-                let _ = self.both(|tx, cx, new| super::tmpfile(tx, cx, dir, 0o600, 0, new));
+                let _ = self.both(|tx, cx, new| super::tmpfile(tx, cx, dir, 0o600, 0, OpenFlags::default(), new));
             }
             Op::Link { ino, dir, name } => {
                 let (ino, dir, name) = (self.file(ino), self.dir(dir), NAMES[usize::from(name)].as_bytes());

@@ -10,8 +10,7 @@ use crate::kv::{KvRead, OpResult, Txn};
 use crate::types::Ino;
 
 use super::link::{self, Removed};
-use super::name::{self, Purpose};
-use super::{OpCx, dir, inode};
+use super::{OpCx, dir, inode, name};
 
 /// Longest chain of parents that is followed. Only a cycle, which is damage, gets there.
 pub(crate) const DEPTH_MAX: usize = 1 << 20;
@@ -38,7 +37,7 @@ struct End<'n> {
 ///
 /// # Errors
 /// `NotFound`, `AlreadyExists` (NoReplace), `InvalidArgument` (a directory into itself or below), `NotEmpty`, `NotADirectory`,
-/// `IsADirectory`, `Busy` (for `.` and `..`), `Stale`, errors of the names.
+/// `IsADirectory`, `Stale`, errors of the names.
 pub fn rename(
     tx: &mut Txn<'_>,
     cx: &OpCx,
@@ -49,11 +48,12 @@ pub fn rename(
     mode: RenameMode,
 ) -> OpResult<Renamed> {
     inode::load_dir(tx, parent)?;
-    inode::load_live_dir(tx, new_parent)?;
-    name::check(name, Purpose::Rename)?;
-    name::check(new_name, Purpose::Rename)?;
+    let new_dir = inode::load_dir(tx, new_parent)?;
+    name::check_entry(name)?;
     let (from, to) = (End { dir: parent, name }, End { dir: new_parent, name: new_name });
     let source = dir::get(tx, cx, parent, name)?;
+    name::check_new(new_name)?;
+    name::check_entry(new_name)?;
     if is_same_entry(cx, &from, &to) {
         return rename_case(tx, cx, &from, &to, &source, mode);
     }
@@ -69,10 +69,12 @@ pub fn rename(
         }
         _ => {}
     }
-    let swapped = target.as_ref().filter(|_| mode == RenameMode::Exchange);
-    check_not_below(tx, &from, &to, &source, swapped)?;
+    check_loops(tx, &from, &to, &source, target.as_ref(), mode)?;
+    if target.as_ref().is_some_and(|target| target.ino == source.ino) {
+        return Ok(Renamed::default());
+    }
+    inode::check_live(new_parent, &new_dir)?;
     match target {
-        Some(target) if target.ino == source.ino => Ok(Renamed::default()),
         Some(target) if mode == RenameMode::Exchange => exchange(tx, cx, (&from, &source), (&to, &target)),
         target => replace(tx, cx, &from, &to, &source, target.as_ref()),
     }
@@ -187,31 +189,31 @@ fn check_replaceable(kv: &dyn KvRead, source: &Dirent, target: &Dirent) -> OpRes
     }
 }
 
-/// Fails if either directory would be moved into itself or below. What an ordinary rename would replace above its own source is
-/// not empty, which is found later.
-fn check_not_below(
+/// Fails if the source would move into itself or below, or if the target holds the source.
+fn check_loops(
     kv: &dyn KvRead,
     from: &End<'_>,
     to: &End<'_>,
     source: &Dirent,
     target: Option<&Dirent>,
+    mode: RenameMode,
 ) -> OpResult<()> {
     if from.dir == to.dir {
         return Ok(());
     }
-    for (moved, into) in [(Some(source), to.dir), (target, from.dir)] {
-        if let Some(moved) = moved
-            && moved.kind == FileKind::Dir
-            && is_on_chain(kv, moved.ino, into)?
-        {
-            let context = format!("directory {} would move below itself", moved.ino);
-            return Err(Error::new(ErrorKind::InvalidArgument, context).into());
-        }
+    if source.kind == FileKind::Dir && is_on_chain(kv, source.ino, to.dir)? {
+        let context = format!("directory {} would move below itself", source.ino);
+        return Err(Error::new(ErrorKind::InvalidArgument, context).into());
+    }
+    let Some(target) = target.filter(|target| target.kind == FileKind::Dir) else { return Ok(()) };
+    if is_on_chain(kv, target.ino, from.dir)? {
+        let kind = if mode == RenameMode::Exchange { ErrorKind::InvalidArgument } else { ErrorKind::NotEmpty };
+        return Err(Error::new(kind, format!("directory {} holds what is moved", target.ino)).into());
     }
     Ok(())
 }
 
-/// Whether `wanted` is `dir` or one of the directories above it.
+/// Whether `wanted` is `dir` or one of the directories above it. Above a removed directory there may be nothing any more.
 fn is_on_chain(kv: &dyn KvRead, wanted: Ino, dir: Ino) -> OpResult<bool> {
     let mut at = dir;
     for _ in 0..DEPTH_MAX {
@@ -221,9 +223,10 @@ fn is_on_chain(kv: &dyn KvRead, wanted: Ino, dir: Ino) -> OpResult<bool> {
         if at == Ino::ROOT {
             return Ok(false);
         }
-        let record = inode::try_load(kv, at)?.filter(|record| record.kind == FileKind::Dir);
-        let Some(record) = record else { break };
-        at = record.parent;
+        match inode::try_load(kv, at)? {
+            Some(record) => at = record.parent,
+            None => return Ok(false),
+        }
     }
     Err(Error::new(ErrorKind::Corrupt, format!("the parents of directory {dir} do not lead to the root")).into())
 }

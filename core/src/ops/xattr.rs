@@ -6,20 +6,20 @@
 use std::ops::ControlFlow;
 
 use crate::acl::{Acl, XATTR_ACCESS, XATTR_DEFAULT};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::{InodeRecord, Key, keys, xattr};
 use crate::fs::{FileKind, XATTR_VALUE_BYTES_MAX, XattrMode};
 use crate::kv::{KvRead, OpResult, Txn};
 use crate::types::Ino;
 
-use super::{OpCx, attrs, inode};
+use super::{OpCx, inode};
 
 /// Longest attribute name in bytes (Linux `XATTR_NAME_MAX`).
 pub const XATTR_NAME_BYTES_MAX: usize = 255;
 /// File capabilities; Linux drops them when content or owner change.
 const XATTR_CAPABILITY: &[u8] = b"security.capability";
 
-/// Sets an extended attribute.
+/// Sets an extended attribute. As in the kernel, `mode` means nothing for an ACL, and one without entries removes it.
 ///
 /// # Errors
 /// `AlreadyExists` and `NoAttribute` by `mode`; `NameTooLong` for a name or value past its limit; `InvalidArgument` for an empty
@@ -31,11 +31,13 @@ pub fn setxattr(tx: &mut Txn<'_>, cx: &OpCx, ino: Ino, name: &[u8], value: &[u8]
     if value.len() > XATTR_VALUE_BYTES_MAX {
         return Err(Error::new(ErrorKind::NameTooLong, format!("xattr value of {} bytes", value.len())).into());
     }
-    check_mode(tx, ino, name, mode)?;
     match name {
-        XATTR_ACCESS => set_access_acl(tx, cx, (ino, &mut record), Acl::decode(value)?),
+        XATTR_ACCESS => set_access_acl(tx, (ino, &mut record), Acl::decode(value)?)?,
         XATTR_DEFAULT => set_default_acl(tx, (ino, &record), Acl::decode(value)?)?,
-        _ => put_raw(tx, ino, name, value),
+        _ => {
+            check_mode(tx, ino, name, mode)?;
+            put_raw(tx, ino, name, value);
+        }
     }
     record.ctime = cx.now;
     inode::store(tx, ino, &record);
@@ -67,14 +69,16 @@ pub fn listxattr(kv: &dyn KvRead, ino: Ino) -> OpResult<Vec<Vec<u8>>> {
         .collect()
 }
 
-/// Removes an extended attribute. Removing an access ACL leaves the permission bits as they are.
+/// Removes an extended attribute. Removing an access ACL leaves the permission bits as they are; removing an ACL that is not there
+/// is fine, as the permission bits say it all then.
 ///
 /// # Errors
 /// `NoAttribute`, and as [`setxattr`].
 pub fn removexattr(tx: &mut Txn<'_>, cx: &OpCx, ino: Ino, name: &[u8]) -> OpResult<()> {
     let mut record = inode::load(tx, ino)?;
     check_writable(&record, name)?;
-    if get_raw(tx, ino, name)?.is_none() {
+    let is_acl = name == XATTR_ACCESS || name == XATTR_DEFAULT;
+    if !is_acl && get_raw(tx, ino, name)?.is_none() {
         return Err(no_attribute(ino));
     }
     tx.delete(keys::xattr_key(ino, name));
@@ -91,11 +95,17 @@ pub(crate) fn put_raw(tx: &mut Txn<'_>, ino: Ino, name: &[u8], value: &[u8]) {
 /// An ACL of an inode.
 pub(crate) fn load_acl(kv: &dyn KvRead, ino: Ino, name: &[u8]) -> OpResult<Option<Acl>> {
     match get_raw(kv, ino, name)? {
-        Some(value) => Acl::decode(&value).map_err(|error| {
+        Some(value) => decode_stored(&value).map_err(|error| {
             Error::with_source(ErrorKind::Corrupt, format!("stored acl of inode {ino}"), error).into()
         }),
         None => Ok(None),
     }
+}
+
+fn decode_stored(value: &[u8]) -> Result<Option<Acl>> {
+    let acl = Acl::decode(value)?;
+    acl.as_ref().map_or(Ok(()), Acl::check)?;
+    Ok(acl)
 }
 
 /// Makes the access ACL, if there is one, say what the new permission bits say.
@@ -124,14 +134,17 @@ pub(crate) fn remove_all(tx: &mut Txn<'_>, ino: Ino) -> OpResult<()> {
     Ok(())
 }
 
-fn set_access_acl(tx: &mut Txn<'_>, cx: &OpCx, (ino, record): (Ino, &mut InodeRecord), acl: Option<Acl>) {
+/// The permission bits follow the ACL; one that says no more than they do is not kept.
+fn set_access_acl(tx: &mut Txn<'_>, (ino, record): (Ino, &mut InodeRecord), acl: Option<Acl>) -> OpResult<()> {
     if let Some(acl) = &acl {
-        attrs::follow_acl(record, cx, acl);
+        acl.check()?;
+        record.perm = acl.apply_to_perm(record.perm);
     }
     match acl.filter(|acl| !acl.is_minimal()) {
         Some(acl) => put_raw(tx, ino, XATTR_ACCESS, &acl.encode()),
         None => tx.delete(keys::xattr_key(ino, XATTR_ACCESS)),
     }
+    Ok(())
 }
 
 fn set_default_acl(tx: &mut Txn<'_>, (ino, record): (Ino, &InodeRecord), acl: Option<Acl>) -> OpResult<()> {
@@ -140,6 +153,7 @@ fn set_default_acl(tx: &mut Txn<'_>, (ino, record): (Ino, &InodeRecord), acl: Op
             Err(Error::new(ErrorKind::AccessDenied, "only directories have a default acl").into())
         }
         Some(acl) => {
+            acl.check()?;
             put_raw(tx, ino, XATTR_DEFAULT, &acl.encode());
             Ok(())
         }
