@@ -179,3 +179,66 @@ pub(crate) fn name_in_key(key: &[u8]) -> OpResult<Vec<u8>> {
 fn dangling(dir: Ino, ino: Ino) -> OpError {
     Error::new(ErrorKind::Corrupt, format!("directory {dir} names inode {ino}, which does not exist")).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testkit::World;
+
+    #[test]
+    fn lookup_knows_dots_and_refuses_what_is_not_there() {
+        let mut world = World::new(false);
+        let dir = world.mkdir(Ino::ROOT, "d");
+        let file = world.mkfile(dir, "f");
+        for (parent, name, found) in [
+            (dir, &b"."[..], Ok(dir)),
+            (dir, b"..", Ok(Ino::ROOT)),
+            (Ino::ROOT, b"..", Ok(Ino::ROOT)),
+            (dir, b"f", Ok(file)),
+            (dir, b"F", Err(ErrorKind::NotFound)),
+            (file, b"f", Err(ErrorKind::NotADirectory)),
+            (Ino(99), b"f", Err(ErrorKind::Stale)),
+            (dir, &[b'x'; 256], Err(ErrorKind::NameTooLong)),
+        ] {
+            let answer = match lookup(&world.kv, &world.cx, parent, name) {
+                Ok(attr) => Ok(attr.ino),
+                Err(OpError::Fs(error)) => Err(error.kind()),
+                Err(OpError::Miss(_)) => panic!("resident"),
+            };
+            assert_eq!(answer, found, "{name:?} in {parent}");
+        }
+    }
+
+    #[test]
+    fn pages_follow_each_other_in_byte_order() {
+        let mut world = World::new(false);
+        for name in ["b", "a", "ab", "B", "\u{e4}", "c"] {
+            world.mkfile(Ino::ROOT, name);
+        }
+        let mut seen = Vec::new();
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = readdir_page(&world.kv, Ino::ROOT, after.as_deref(), 2, true).expect("lists");
+            let Some(last) = page.last() else { break };
+            after = Some(last.key_name.clone());
+            for entry in page {
+                assert_eq!(entry.attr.map(|attr| attr.ino), Some(entry.ino));
+                seen.push(String::from_utf8(entry.display).expect("utf-8"));
+            }
+        }
+        assert_eq!(seen, ["B", "a", "ab", "b", "c", "\u{e4}"]);
+    }
+
+    #[test]
+    fn a_case_insensitive_directory_finds_any_spelling_and_shows_the_first() {
+        let mut world = World::new(true);
+        let file = world.mkfile(Ino::ROOT, "ReadMe \u{c4}");
+        assert_eq!(world.find(Ino::ROOT, "README \u{e4}"), Some(file));
+        assert_eq!(world.names(Ino::ROOT), "ReadMe \u{c4}");
+        let kind = world.err(|tx, cx, new| crate::ops::mkdir(tx, cx, Ino::ROOT, "readme \u{e4}".as_bytes(), 0, 0, new));
+        assert_eq!(kind, ErrorKind::AlreadyExists);
+        world.ok(|tx, cx, _| crate::ops::unlink(tx, cx, Ino::ROOT, "README \u{c4}".as_bytes()));
+        assert_eq!(world.names(Ino::ROOT), "");
+        world.check();
+    }
+}

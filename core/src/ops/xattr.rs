@@ -228,3 +228,127 @@ fn check_writable(record: &InodeRecord, name: &[u8]) -> OpResult<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Values for tests.
+
+    /// The binary form of an ACL from (tag, bits); named entries get id 7.
+    pub(crate) fn acl_value(entries: &[(u16, u16)]) -> Vec<u8> {
+        let mut value = vec![2, 0, 0, 0];
+        for (tag, perm) in entries {
+            let id = if matches!(tag, 2 | 8) { 7 } else { u32::MAX };
+            value.extend(tag.to_le_bytes().iter().chain(&perm.to_le_bytes()).chain(&id.to_le_bytes()));
+        }
+        value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::acl_value;
+    use super::*;
+    use crate::fs::{NewNode, OpenFlags};
+    use crate::ops::testkit::World;
+    use crate::ops::{create, mkdir, mknod, symlink};
+
+    fn set(world: &mut World, ino: Ino, name: &[u8], value: &[u8]) -> Result<(), ErrorKind> {
+        world.run(|tx, cx, _| setxattr(tx, cx, ino, name, value, XattrMode::Set))
+    }
+
+    fn get(world: &World, ino: Ino, name: &[u8]) -> Option<Vec<u8>> {
+        getxattr(&world.kv, ino, name).ok()
+    }
+
+    #[test]
+    fn attributes_are_set_listed_and_removed() {
+        let mut world = World::new(false);
+        let file = world.mkfile(Ino::ROOT, "f");
+        let mtime = world.attr(file).mtime;
+        set(&mut world, file, b"user.b", b"1").expect("set");
+        set(&mut world, file, b"trusted.a", b"").expect("empty values are fine");
+        set(&mut world, file, b"user.b", b"2").expect("replaced");
+        assert_eq!((world.attr(file).ctime, world.attr(file).mtime), (world.now(), mtime));
+        assert_eq!(listxattr(&world.kv, file).expect("lists"), [&b"trusted.a"[..], b"user.b"]);
+        assert_eq!(get(&world, file, b"user.b"), Some(b"2".to_vec()));
+        world.ok(|tx, cx, _| removexattr(tx, cx, file, b"user.b"));
+        assert_eq!(world.attr(file).ctime, world.now());
+        assert_eq!(world.err(|tx, cx, _| removexattr(tx, cx, file, b"user.b")), ErrorKind::NoAttribute);
+        assert_eq!(get(&world, file, b"user.b"), None);
+    }
+
+    #[test]
+    fn create_and_replace_are_told_apart() {
+        let mut world = World::new(false);
+        let mut put = |mode| world.run(|tx, cx, _| setxattr(tx, cx, Ino::ROOT, b"user.a", b"1", mode));
+        assert_eq!(put(XattrMode::Replace), Err(ErrorKind::NoAttribute));
+        assert_eq!(put(XattrMode::Create), Ok(()));
+        assert_eq!(put(XattrMode::Create), Err(ErrorKind::AlreadyExists));
+        assert_eq!(put(XattrMode::Replace), Ok(()));
+    }
+
+    #[test]
+    fn names_values_and_kinds_have_their_rules() {
+        let mut world = World::new(false);
+        let file = world.mkfile(Ino::ROOT, "f");
+        let link = world.ok(|tx, cx, new| symlink(tx, cx, Ino::ROOT, b"s", b"t", new)).ino;
+        let fifo = world.mknod(Ino::ROOT, "p", FileKind::Fifo, 0).ino;
+        let long = [&b"user."[..], &[b'x'; 251]].concat();
+        let acl = acl_value(&[(1, 6), (4, 4), (32, 4)]);
+        for (ino, name, value, answer) in [
+            (file, &long[..255], &b""[..], Ok(())),
+            (file, &long, b"", Err(ErrorKind::NameTooLong)),
+            (file, b"user.", b"", Err(ErrorKind::InvalidArgument)),
+            (file, b"", b"", Err(ErrorKind::InvalidArgument)),
+            (file, b"other.x", b"", Err(ErrorKind::NotSupported)),
+            (file, b"system.other", b"", Err(ErrorKind::NotSupported)),
+            (file, b"user.big", &[0; XATTR_VALUE_BYTES_MAX], Ok(())),
+            (file, b"user.big", &[0; XATTR_VALUE_BYTES_MAX + 1], Err(ErrorKind::NameTooLong)),
+            (link, b"user.x", b"", Err(ErrorKind::NotPermitted)),
+            (fifo, b"user.x", b"", Err(ErrorKind::NotPermitted)),
+            (link, b"trusted.x", b"", Ok(())),
+            (fifo, b"security.x", b"", Ok(())),
+            (link, XATTR_ACCESS, &acl, Err(ErrorKind::NotSupported)),
+            (file, XATTR_DEFAULT, &acl, Err(ErrorKind::AccessDenied)),
+            (file, XATTR_ACCESS, b"x", Err(ErrorKind::InvalidArgument)),
+            (Ino(99), b"user.x", b"", Err(ErrorKind::Stale)),
+        ] {
+            assert_eq!(set(&mut world, ino, name, value), answer, "{} on {ino}", String::from_utf8_lossy(name));
+        }
+        world.check();
+    }
+
+    #[test]
+    fn a_minimal_access_acl_becomes_permission_bits() {
+        let mut world = World::new(false);
+        let file = world.mkfile(Ino::ROOT, "f");
+        let full = acl_value(&[(1, 7), (2, 5), (4, 1), (16, 5), (32, 0)]);
+        set(&mut world, file, XATTR_ACCESS, &full).expect("valid");
+        assert_eq!((world.attr(file).perm, get(&world, file, XATTR_ACCESS)), (0o750, Some(full)));
+        set(&mut world, file, XATTR_ACCESS, &acl_value(&[(1, 6), (4, 4), (32, 4)])).expect("valid");
+        assert_eq!((world.attr(file).perm, get(&world, file, XATTR_ACCESS)), (0o644, None));
+        world.ok(|tx, cx, _| removexattr(tx, cx, file, XATTR_ACCESS));
+    }
+
+    #[test]
+    fn a_default_acl_is_inherited_in_place_of_the_umask() {
+        let mut world = World::new(false);
+        let dir = world.mkdir(Ino::ROOT, "d");
+        let default = acl_value(&[(1, 7), (2, 6), (4, 5), (16, 7), (32, 5)]);
+        set(&mut world, dir, XATTR_DEFAULT, &default).expect("valid");
+        assert_eq!(world.attr(dir).perm, 0o755, "a default acl does not touch the directory's own bits");
+        let flags = OpenFlags::default();
+        let file = world.ok(|tx, cx, new| create(tx, cx, dir, b"f", 0o664, 0o77, flags, new)).attr;
+        assert_eq!(file.perm, 0o664);
+        let inherited = acl_value(&[(1, 6), (2, 6), (4, 5), (16, 6), (32, 4)]);
+        assert_eq!(get(&world, file.ino, XATTR_ACCESS), Some(inherited));
+        assert_eq!(get(&world, file.ino, XATTR_DEFAULT), None);
+        let sub = world.ok(|tx, cx, new| mkdir(tx, cx, dir, b"sub", 0o750, 0o77, new));
+        assert_eq!((sub.perm, get(&world, sub.ino, XATTR_DEFAULT)), (0o750, Some(default)));
+        let node = NewNode { kind: FileKind::Fifo, perm: 0o600, umask: 0, rdev: 0 };
+        assert_eq!(world.ok(|tx, cx, new| mknod(tx, cx, dir, b"p", node, new)).perm, 0o600);
+        let link = world.ok(|tx, cx, new| symlink(tx, cx, dir, b"s", b"t", new));
+        assert_eq!((link.perm, get(&world, link.ino, XATTR_ACCESS)), (0o777, None));
+        world.check();
+    }
+}
