@@ -141,7 +141,7 @@ impl Run {
         let before = self.world.clone();
         let plain = self.world.run(&op);
         let (cx, new_ino) = (self.world.cx, Ino(before.next_ino));
-        let (_, missed) = run_with_misses(&before.kv, |tx| op(tx, &cx, new_ino));
+        let missed = run_with_misses(&before.kv, |tx| op(tx, &cx, new_ino));
         match (&plain, missed) {
             (Ok(value), Ok((again, writes))) => {
                 assert_eq!(*value, again, "answer after misses");
@@ -181,7 +181,7 @@ impl Run {
             }
             Op::Tmpfile { dir } => {
                 let dir = self.dir(dir);
-                let _ = self.both(|tx, cx, new| super::tmpfile(tx, cx, dir, 0o600, 0, new));
+                let _ = self.both(|tx, cx, new| super::tmpfile(tx, cx, dir, 0o600, 0, OpenFlags::default(), new));
             }
             Op::Link { ino, dir, name } => {
                 let (ino, dir, name) = (self.file(ino), self.dir(dir), NAMES[usize::from(name)].as_bytes());
@@ -260,8 +260,8 @@ impl Run {
                 if self.both(|tx, cx, _| super::write_extent(tx, cx, ino, offset, len, id, position, true)).is_ok()
                     && len > 0
                 {
-                    let pieces = (0..len).map(|i| Some((id, position + i))).collect();
-                    self.overwrite(ino, offset, pieces);
+                    let pieces: Content = (0..len).map(|i| Some((id, position + i))).collect();
+                    self.overwrite(ino, offset, &pieces);
                 }
             }
             Op::Truncate { ino, size } => {
@@ -287,7 +287,7 @@ impl Run {
                     let end = (start + len as usize).min(source.len());
                     assert_eq!(shared, (end - start) as u64);
                     if start < end {
-                        self.overwrite(to, to_offset, source[start..end].to_vec());
+                        self.overwrite(to, to_offset, &source[start..end]);
                     }
                 }
             }
@@ -295,11 +295,11 @@ impl Run {
         }
     }
 
-    fn overwrite(&mut self, ino: Ino, offset: u64, pieces: Content) {
+    fn overwrite(&mut self, ino: Ino, offset: u64, pieces: &[Option<(SegmentId, u64)>]) {
         let content = self.content.entry(ino).or_default();
         let start = offset as usize;
         content.resize(content.len().max(start + pieces.len()), None);
-        content[start..start + pieces.len()].clone_from_slice(&pieces);
+        content[start..start + pieces.len()].clone_from_slice(pieces);
     }
 
     fn fallocated(&mut self, ino: Ino, start: usize, len: usize, mode: FallocateMode) {

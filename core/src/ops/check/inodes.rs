@@ -78,7 +78,7 @@ impl Group {
             return;
         }
         let Some(record) = &self.record else { return };
-        match Acl::decode(content) {
+        match Acl::decode(content).and_then(|acl| acl.as_ref().map_or(Ok(()), Acl::check).map(|()| acl)) {
             Ok(Some(acl)) if name == acl::XATTR_ACCESS => {
                 if acl.apply_to_perm(record.perm) != record.perm {
                     faults.inode(self.ino, format!("its access acl contradicts its permission bits {:o}", record.perm));
@@ -104,7 +104,7 @@ impl Group {
             self.subdirs += 1;
         }
         let display = dirent.name(key_name);
-        if name::check_form(display).is_err() || display == b"." || display == b".." {
+        if name::check_new(display).is_err() || name::is_dots(display) {
             faults.inode(self.ino, format!("entry {shown} has a name that cannot be"));
         }
         let insensitive = OpCx { case_insensitive: true, ..OpCx::default() };
