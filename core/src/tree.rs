@@ -306,7 +306,7 @@ impl Tree {
             return Ok(found.map(|at| (page.key(at).to_vec(), page.value(at).to_vec())));
         }
         let first = page.route(from);
-        for at in (first..end.max(first + 1)).rev() {
+        for at in (first..end).rev() {
             if let Some(pair) = self.last_in_page(&self.step(page, at)?, from, to)? {
                 return Ok(Some(pair));
             }
