@@ -69,7 +69,7 @@ fn name_ops(profile: Profile) -> BoxedStrategy<Op> {
         8 => ((who(), path(), perm(), umask()), (any::<bool>(), access(), file_slot())).prop_map(
             |((who, path, perm, umask), (exclusive, access, slot))| Op::Create { who, path, perm, umask, exclusive, access, slot }
         ),
-        6 => (who(), path(), perm(), umask()).prop_map(|(who, path, perm, umask)| Op::Mkdir { who, path, perm, umask }),
+        6 => (who(), path(), perm(), umask()).prop_map(|(who, path, perm, umask)| Op::Mkdir { who, path, perm: perm & 0o1777, umask }),
         2 => (who(), path(), node_kind(), perm(), umask())
             .prop_map(|(who, path, kind, perm, umask)| Op::Mknod { who, path, kind, perm, umask }),
         2 => (who(), path(), symlink_len(profile.limits)).prop_map(|(who, path, len)| Op::Symlink { who, path, len }),

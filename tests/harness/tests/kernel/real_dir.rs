@@ -22,6 +22,9 @@ use tempfile::TempDir;
 /// The umask belongs to the process; one creation at a time.
 static UMASK: Mutex<()> = Mutex::new(());
 
+/// What our cookies are above the kernel's, as the dots have the first ones.
+const COOKIE_SHIFT: u64 = 2;
+
 /// A real directory as a file system.
 #[derive(Debug)]
 pub(crate) struct RealDir {
@@ -199,18 +202,22 @@ impl Real {
         sys::ftruncate(file, size).map_err(error)
     }
 
+    /// The kernel's entries, with the dots put first whatever the kernel's order is.
     fn readdir(&mut self, handle: Handle, cookie: u64, with_attrs: bool) -> Result<Vec<DirEntry>> {
         let (fd, dir) = self.handles.get(&handle).ok_or(ErrorKind::BadHandle)?;
         let dir = *dir;
-        sys::seek(fd, sys::SeekFrom::Start(cookie)).map_err(error)?;
+        sys::seek(fd, sys::SeekFrom::Start(cookie.saturating_sub(COOKIE_SHIFT))).map_err(error)?;
         let mut buffer = Vec::with_capacity(8192);
         let mut raw = sys::RawDir::new(fd, buffer.spare_capacity_mut());
-        let mut found = Vec::new();
+        let mut found = vec![(b".".to_vec(), FileKind::Dir, 1), (b"..".to_vec(), FileKind::Dir, 2)];
+        found.retain(|(_, _, dot)| *dot > cookie);
         while let Some(entry) = raw.next() {
             match entry {
                 Ok(entry) => {
                     let name = entry.file_name().to_bytes().to_vec();
-                    found.push((name, kind_of(entry.file_type()), entry.next_entry_cookie()));
+                    if name != b"." && name != b".." {
+                        found.push((name, kind_of(entry.file_type()), entry.next_entry_cookie() + COOKIE_SHIFT));
+                    }
                 }
                 Err(Errno::NOENT) => break,
                 Err(errno) => return Err(error(errno)),
@@ -218,6 +225,9 @@ impl Real {
             if raw.is_buffer_empty() {
                 break;
             }
+        }
+        if sys::fstat(self.node(dir)?).map_err(error)?.st_nlink == 0 {
+            found.clear();
         }
         let mut entries = Vec::new();
         for (name, kind, cookie) in found {
@@ -490,15 +500,8 @@ impl FileSystem for RealDir {
     ) -> Result<u64> {
         let state = self.state.lock();
         let (from, to) = (state.handle(from)?, state.handle(to)?);
-        let mut copied = 0;
-        loop {
-            let rest = (len - copied) as usize;
-            let got = sys::copy_file_range(from, Some(&mut from_offset), to, Some(&mut to_offset), rest);
-            match got.map_err(error)? {
-                0 => return Ok(copied),
-                got => copied += got as u64,
-            }
-        }
+        let got = sys::copy_file_range(from, Some(&mut from_offset), to, Some(&mut to_offset), len as usize);
+        got.map(|got| got as u64).map_err(error)
     }
 }
 
