@@ -17,7 +17,7 @@ pub use outcome::{AttrView, EntryView, Outcome, Reply, TimeView};
 pub use slots::{Mask, Slots};
 
 /// Slots for open files.
-pub const FILE_SLOTS: u8 = 5;
+pub const FILE_SLOTS: u8 = 3;
 /// Slots for open directory streams.
 pub const DIR_SLOTS: u8 = 2;
 
@@ -88,7 +88,7 @@ pub struct Span {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are the parameters of the operations in fs::FileSystem, by the same names")]
 pub enum Op {
-    /// Make (or open) a file and keep it open.
+    /// Make (or open) a file and keep it open; what was open in the slot is closed.
     Create { who: u8, path: Path, perm: u16, umask: u16, exclusive: bool, access: Access, slot: u8 },
     /// Make a file without a name and keep it open.
     Tmpfile { who: u8, dir: Target, perm: u16, exclusive: bool, slot: u8 },

@@ -1,5 +1,7 @@
 //! Makes operations at random: one proptest strategy, which the fast seeded generator samples too.
 
+use std::ops::Range;
+
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -11,6 +13,11 @@ use super::{Access, DIR_SLOTS, FILE_SLOTS, Name, Op, Path, Span, Target};
 const BORDERS: [u64; 3] = [4096, 128 * 1024, 1024 * 1024];
 /// An offset far past what anyone could write out in full.
 const FAR: u64 = 1 << 40;
+
+/// Names that mostly directories get, so that paths lead somewhere.
+const DIR_NAMES: Range<u8> = 0..2;
+/// Names that mostly other things get.
+const FILE_NAMES: Range<u8> = 2..4;
 
 /// Which operations a sequence may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,16 +72,17 @@ pub fn seeded_ops(profile: Profile, seed: u64) -> impl Iterator<Item = Op> {
 fn name_ops(profile: Profile) -> BoxedStrategy<Op> {
     let who = move || if profile.callers { (0..3u8).boxed() } else { Just(0).boxed() };
     let path = move || path(profile.limits);
+    let path_to = move |usual| path_to(usual, profile.limits);
     prop_oneof![
-        8 => ((who(), path(), perm(), umask()), (any::<bool>(), access(), file_slot())).prop_map(
+        14 => ((who(), path_to(FILE_NAMES), perm(), umask()), (prop::bool::weighted(0.3), access(), file_slot())).prop_map(
             |((who, path, perm, umask), (exclusive, access, slot))| Op::Create { who, path, perm, umask, exclusive, access, slot }
         ),
-        6 => (who(), path(), perm(), umask()).prop_map(|(who, path, perm, umask)| Op::Mkdir { who, path, perm: perm & 0o1777, umask }),
-        2 => (who(), path(), node_kind(), perm(), umask())
+        10 => (who(), path_to(DIR_NAMES), perm(), umask()).prop_map(|(who, path, perm, umask)| Op::Mkdir { who, path, perm: perm & 0o1777, umask }),
+        3 => (who(), path_to(FILE_NAMES), node_kind(), perm(), umask())
             .prop_map(|(who, path, kind, perm, umask)| Op::Mknod { who, path, kind, perm, umask }),
-        2 => (who(), path(), symlink_len(profile.limits)).prop_map(|(who, path, len)| Op::Symlink { who, path, len }),
-        5 => path().prop_map(|path| Op::Unlink { path }),
-        3 => path().prop_map(|path| Op::Rmdir { path }),
+        4 => (who(), path_to(FILE_NAMES), symlink_len(profile.limits)).prop_map(|(who, path, len)| Op::Symlink { who, path, len }),
+        9 => path_to(FILE_NAMES).prop_map(|path| Op::Unlink { path }),
+        9 => path_to(DIR_NAMES).prop_map(|path| Op::Rmdir { path }),
         8 => (path(), path(), rename_mode()).prop_map(|(from, to, mode)| Op::Rename { from, to, mode }),
         4 => (target(), path()).prop_map(|(target, path)| Op::Link { target, path }),
         1 => path().prop_map(|path| Op::Lookup { path }),
@@ -88,7 +96,7 @@ fn file_ops(profile: Profile) -> BoxedStrategy<Op> {
     prop_oneof![
         2 => (who(), dir_target(), perm(), any::<bool>(), file_slot())
             .prop_map(|(who, dir, perm, exclusive, slot)| Op::Tmpfile { who, dir, perm, exclusive, slot }),
-        6 => (target(), access(), file_slot()).prop_map(|(target, access, slot)| Op::Open { target, access, slot }),
+        9 => (file_target(), access(), file_slot()).prop_map(|(target, access, slot)| Op::Open { target, access, slot }),
         2 => file_slot().prop_map(|slot| Op::Close { slot }),
         8 => (file_slot(), span()).prop_map(|(slot, span)| Op::Read { slot, span }),
         12 => (file_slot(), span(), any::<u8>(), kill(), prop::bool::weighted(0.1))
@@ -115,7 +123,7 @@ fn meta_ops(profile: Profile) -> BoxedStrategy<Op> {
         3 => (target(), time(), time())
             .prop_map(|(target, atime_secs, mtime_secs)| Op::Utimens { target, atime_secs, mtime_secs }),
         3 => target().prop_map(|target| Op::Getattr { target }),
-        2 => target().prop_map(|target| Op::Readlink { target }),
+        2 => path_to(FILE_NAMES, false).prop_map(Target::Path).prop_map(|target| Op::Readlink { target }),
         4 => (target(), xattr(), value_len(), any::<u8>(), xattr_mode())
             .prop_map(|(target, name, len, seed, mode)| Op::Setxattr { target, name, len, seed, mode }),
         2 => (target(), xattr()).prop_map(|(target, name)| Op::Getxattr { target, name }),
@@ -167,10 +175,9 @@ fn lock_ops() -> BoxedStrategy<Op> {
 }
 
 fn engine_ops() -> BoxedStrategy<Op> {
-    prop_oneof![2 => Just(Op::Checkpoint), 1 => Just(Op::Remount), 1 => Just(Op::DropCaches)].boxed()
+    prop_oneof![6 => Just(Op::Checkpoint), 1 => Just(Op::Remount), 2 => Just(Op::DropCaches)].boxed()
 }
 
-/// Names near the start of the alphabet are directories more often, so that deep paths exist at all.
 fn name(limits: bool) -> BoxedStrategy<Name> {
     let longest = if limits { Name::TOO_LONG } else { Name::LONGEST };
     prop_oneof![
@@ -181,22 +188,32 @@ fn name(limits: bool) -> BoxedStrategy<Name> {
     .boxed()
 }
 
+fn dirs() -> impl Strategy<Value = Vec<Name>> {
+    let depth = prop_oneof![8 => Just(0usize), 6 => Just(1), 2 => Just(2), 1 => Just(3)];
+    let name = prop_oneof![2 => Just(Name(0)), 1 => Just(Name(1))];
+    depth.prop_flat_map(move |depth| prop::collection::vec(name.clone(), depth))
+}
+
+/// Mostly a name that is usual for what is meant.
+fn path_to(usual: Range<u8>, limits: bool) -> impl Strategy<Value = Path> {
+    let usual = (dirs(), usual.prop_map(Name)).prop_map(|(dir, name)| Path { dir, name });
+    prop_oneof![3 => usual, 1 => path(limits)]
+}
+
 fn path(limits: bool) -> impl Strategy<Value = Path> {
-    let depth = prop_oneof![4 => Just(0usize), 4 => Just(1), 2 => Just(2), 1 => Just(3)];
-    let dirs = depth.prop_flat_map(|depth| prop::collection::vec((0..2u8).prop_map(Name), depth));
-    (dirs, name(limits)).prop_map(|(dir, name)| Path { dir, name })
+    (dirs(), name(limits)).prop_map(|(dir, name)| Path { dir, name })
 }
 
 fn target() -> impl Strategy<Value = Target> {
-    prop_oneof![1 => Just(Target::Root), 10 => path(false).prop_map(Target::Path), 3 => file_slot().prop_map(Target::Slot)]
+    prop_oneof![1 => Just(Target::Root), 10 => path(false).prop_map(Target::Path), 5 => file_slot().prop_map(Target::Slot)]
 }
 
 fn file_target() -> impl Strategy<Value = Target> {
-    prop_oneof![2 => path(false).prop_map(Target::Path), 3 => file_slot().prop_map(Target::Slot)]
+    prop_oneof![2 => path_to(FILE_NAMES, false).prop_map(Target::Path), 3 => file_slot().prop_map(Target::Slot)]
 }
 
 fn dir_target() -> impl Strategy<Value = Target> {
-    prop_oneof![2 => Just(Target::Root), 5 => path(false).prop_map(Target::Path)]
+    prop_oneof![2 => Just(Target::Root), 5 => path_to(DIR_NAMES, false).prop_map(Target::Path)]
 }
 
 fn file_slot() -> impl Strategy<Value = u8> {
@@ -216,7 +233,7 @@ fn umask() -> impl Strategy<Value = u16> {
 }
 
 fn access() -> impl Strategy<Value = Access> {
-    let mode = prop_oneof![1 => Just((true, false)), 1 => Just((false, true)), 4 => Just((true, true))];
+    let mode = prop_oneof![1 => Just((true, false)), 1 => Just((false, true)), 6 => Just((true, true))];
     (mode, prop::bool::weighted(0.1), prop::bool::weighted(0.1)).prop_map(|((read, write), append, truncate)| Access {
         read,
         write,

@@ -37,10 +37,10 @@ impl<F: FileSystem> Run<'_, F> {
     async fn open_op(&mut self, op: &Op) -> Result<Reply> {
         match op {
             Op::Tmpfile { who, dir, perm, exclusive, slot } => {
-                self.close(*slot).await?;
                 let Some(dir) = self.find(dir).await? else { return Ok(Reply::Skipped) };
                 let flags = OpenFlags { read: true, write: true, exclusive: *exclusive, ..OpenFlags::default() };
                 let (attr, handle) = self.fs.tmpfile(caller(*who), dir, *perm, 0o022, flags).await?;
+                self.close(*slot).await?;
                 self.keep(*slot, OpenFile { handle, ino: attr.ino });
                 Ok(Reply::Attr(self.slots.view(&attr)))
             }

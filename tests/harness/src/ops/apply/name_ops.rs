@@ -68,10 +68,10 @@ impl<F: FileSystem> Run<'_, F> {
         let Op::Create { who, path, perm, umask, exclusive, access, slot } = op else {
             return Ok(Reply::Skipped);
         };
-        self.close(*slot).await?;
         let at = self.walk(path).await?;
         let flags = OpenFlags { exclusive: *exclusive, ..open_flags(*access) };
         let (attr, handle) = self.fs.create(caller(*who), at.dir, &at.name, *perm, *umask, flags).await?;
+        self.close(*slot).await?;
         self.keep(*slot, OpenFile { handle, ino: attr.ino });
         Ok(Reply::Attr(self.slots.view(&attr)))
     }
