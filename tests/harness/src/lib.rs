@@ -1,1 +1,3 @@
 //! proxyfs-harness.
+
+pub mod s3server;
