@@ -8,3 +8,5 @@ pub mod model;
 pub mod ops;
 pub mod sim;
 pub mod tree;
+
+pub mod s3server;
