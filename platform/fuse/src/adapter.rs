@@ -24,8 +24,9 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo,
-    KernelConfig, LockOwner, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
-    ReplyEmpty, ReplyEntry, ReplyLock, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
+    IoctlFlags, KernelConfig, LockOwner, PollEvents, PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyCreate,
+    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLock, ReplyLseek,
+    ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
 };
 use proxyfs_core::Result;
 use proxyfs_core::fs::{
@@ -35,7 +36,7 @@ use proxyfs_core::fs::{
 use proxyfs_core::types::Ino;
 use tokio::sync::watch;
 
-use crate::convert;
+use crate::convert::{self, XattrAnswer};
 use crate::dispatch::{Dispatcher, Nature};
 use crate::features;
 use crate::options::{LockScope, MountOptions};
@@ -44,8 +45,6 @@ use crate::options::{LockScope, MountOptions};
 const GENERATION: Generation = Generation(0);
 /// Set-user-id and set-group-id.
 const SUID_SGID: u16 = 0o6000;
-/// Longest list of attribute names that Linux takes (XATTR_LIST_MAX).
-const XATTR_LIST_BYTES_MAX: usize = 65536;
 /// Most bytes that one copy_file_range reply can report, in whole pages.
 const COPY_BYTES_MAX: u64 = 0xffff_f000;
 
@@ -218,18 +217,12 @@ fn is_dot(name: &[u8]) -> bool {
     name == b"." || name == b".."
 }
 
-/// Answers as getxattr(2) and listxattr(2) want it: the length, the bytes, or ERANGE.
-fn reply_xattr(reply: ReplyXattr, size: u32, bytes: &[u8]) {
-    let Ok(len) = u32::try_from(bytes.len()) else {
-        reply.error(Errno::from_i32(libc::E2BIG));
-        return;
-    };
-    if size == 0 {
-        reply.size(len);
-    } else if len > size {
-        reply.error(Errno::ERANGE);
-    } else {
-        reply.data(bytes);
+/// Answers as getxattr(2) and listxattr(2) want it.
+fn reply_xattr(reply: ReplyXattr, room: u32, bytes: &[u8]) {
+    match convert::xattr_answer(room, bytes.len()) {
+        XattrAnswer::Length(len) => reply.size(len),
+        XattrAnswer::Bytes => reply.data(bytes),
+        XattrAnswer::Refuse(errno) => reply.error(errno),
     }
 }
 
@@ -695,14 +688,7 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
             "listxattr",
             reply,
             move |fs| async move { fs.listxattr(ino).await },
-            move |reply, names| {
-                let list = join_names(&names);
-                if list.len() > XATTR_LIST_BYTES_MAX {
-                    reply.error(Errno::from_i32(libc::E2BIG));
-                } else {
-                    reply_xattr(reply, size, &list);
-                }
-            },
+            move |reply, names| reply_xattr(reply, size, &join_names(&names)),
         );
     }
 
@@ -776,6 +762,34 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
             },
             |reply, ()| reply.ok(),
         );
+    }
+
+    fn ioctl(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _flags: IoctlFlags,
+        _command: u32,
+        _in_data: &[u8],
+        _out_size: u32,
+        reply: ReplyIoctl,
+    ) {
+        reply.error(Errno::ENOTTY);
+    }
+
+    fn poll(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _notifier: PollNotifier,
+        _events: PollEvents,
+        _flags: PollFlags,
+        reply: ReplyPoll,
+    ) {
+        // The one place for ENOSYS: the kernel then takes every file for ready and asks no more.
+        reply.error(Errno::ENOSYS);
     }
 
     fn fallocate(

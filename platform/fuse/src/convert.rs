@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fuser::{FileAttr, FileType, INodeNo, OpenAccMode, RenameFlags, TimeOrNow};
+use fuser::{Errno, FileAttr, FileType, INodeNo, OpenAccMode, RenameFlags, TimeOrNow};
 use proxyfs_core::fs::{
     Attr, FallocateMode, FileKind, FileLock, LockKind, OpenFlags, RenameMode, SeekWhence, SetTime, StatFs, XattrMode,
 };
@@ -16,6 +16,8 @@ const IO_BYTES: u32 = 128 * 1024;
 const STAT_BLOCK_BYTES: u64 = 512;
 /// Block size that statfs counts in.
 pub(crate) const STATFS_BLOCK_BYTES: u32 = 4096;
+/// Longest value and longest list of names that Linux takes (XATTR_SIZE_MAX, XATTR_LIST_MAX).
+const XATTR_ANSWER_BYTES_MAX: u32 = 65536;
 /// The kernel's "to the end of the file" in a lock's range.
 const KERNEL_LOCK_END: u64 = i64::MAX as u64;
 
@@ -201,6 +203,30 @@ pub(crate) fn xattr_mode(flags: i32) -> Result<XattrMode> {
     }
 }
 
+/// How to answer a question for extended attributes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum XattrAnswer {
+    /// With the length of the answer.
+    Length(u32),
+    /// With the answer.
+    Bytes,
+    /// With an errno.
+    Refuse(Errno),
+}
+
+/// How getxattr(2) and listxattr(2) are answered when the caller has `room` bytes for an answer of `len`; no room asks for the length.
+/// What Linux could not take in any case is `E2BIG`.
+pub(crate) fn xattr_answer(room: u32, len: usize) -> XattrAnswer {
+    match u32::try_from(len) {
+        Ok(len) if len <= XATTR_ANSWER_BYTES_MAX => match room {
+            0 => XattrAnswer::Length(len),
+            room if len > room => XattrAnswer::Refuse(Errno::ERANGE),
+            _ => XattrAnswer::Bytes,
+        },
+        _ => XattrAnswer::Refuse(Errno::from_i32(libc::E2BIG)),
+    }
+}
+
 /// A lock as the protocol gives it. The range is inclusive on both sides.
 ///
 /// # Errors
@@ -344,6 +370,23 @@ mod tests {
         assert_eq!(stat_blocks(&full), StatBlocks { blocks: 2, free: 0, files: 1, files_free: 0 });
         let half = StatFs { total_bytes: 8192, used_bytes: 1, total_inodes: 10, used_inodes: 2 };
         assert_eq!(stat_blocks(&half), StatBlocks { blocks: 2, free: 1, files: 10, files_free: 8 });
+    }
+
+    #[test]
+    fn xattrs_follow_the_size_protocol() {
+        let table = [
+            (0, 0, XattrAnswer::Length(0)),
+            (0, 5, XattrAnswer::Length(5)),
+            (4, 5, XattrAnswer::Refuse(Errno::ERANGE)),
+            (5, 5, XattrAnswer::Bytes),
+            (6, 5, XattrAnswer::Bytes),
+            (65_536, 65_536, XattrAnswer::Bytes),
+            (0, 65_537, XattrAnswer::Refuse(Errno::from_i32(libc::E2BIG))),
+            (70_000, 65_537, XattrAnswer::Refuse(Errno::from_i32(libc::E2BIG))),
+        ];
+        for (room, len, answer) in table {
+            assert_eq!(xattr_answer(room, len), answer, "{len} into {room}");
+        }
     }
 
     #[test]

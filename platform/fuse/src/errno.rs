@@ -1,6 +1,6 @@
 //! The one place where an engine error becomes an errno.
 //!
-//! `ENOSYS` is never produced: the kernel takes it as "this operation does not exist" and stops asking for good.
+//! `ENOSYS` is never made of an error: the kernel takes it as "this operation does not exist" and stops asking for good.
 
 use fuser::Errno;
 use proxyfs_core::ErrorKind;
