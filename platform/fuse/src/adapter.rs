@@ -12,6 +12,9 @@
 //!   for the one that is not, waiting for a lock, see [`crate::LockScope`].
 //! - Write data is copied once, out of the channel's buffer; read data once when it comes in several pieces.
 
+mod locks;
+mod replies;
+
 use std::ffi::OsStr;
 use std::fmt;
 use std::future::Future;
@@ -30,13 +33,15 @@ use fuser::{
 };
 use proxyfs_core::Result;
 use proxyfs_core::fs::{
-    Attr, Caller, DirEntry, FileKind, FileLock, FileSystem, Handle, LockFamily, LockKind, NAME_BYTES_MAX, NewNode,
+    Attr, Caller, FileKind, FileLock, FileSystem, Handle, LockKind, NAME_BYTES_MAX, NewNode,
     OpenFlags, SetAttr, WriteFlags, XATTR_VALUE_BYTES_MAX,
 };
 use proxyfs_core::types::Ino;
 use tokio::sync::watch;
 
-use crate::convert::{self, XattrAnswer};
+use self::locks::{LockWait, set_lock};
+use self::replies::{Refuse, entries_with_attrs, join_names, reply_pieces, reply_xattr};
+use crate::convert;
 use crate::dispatch::{Dispatcher, Nature};
 use crate::features;
 use crate::options::{LockScope, MountOptions};
@@ -61,35 +66,6 @@ impl<F: FileSystem> fmt::Debug for Adapter<F> {
         f.debug_struct("Adapter").field("options", &self.options).finish_non_exhaustive()
     }
 }
-
-/// A reply that can refuse.
-trait Refuse: Send + 'static {
-    /// Answers with an errno.
-    fn refuse(self, errno: Errno);
-}
-
-macro_rules! refuse {
-    ($($reply:ty),*) => { $(impl Refuse for $reply {
-        fn refuse(self, errno: Errno) {
-            self.error(errno);
-        }
-    })* };
-}
-refuse!(
-    ReplyAttr,
-    ReplyCreate,
-    ReplyData,
-    ReplyDirectory,
-    ReplyDirectoryPlus,
-    ReplyEmpty,
-    ReplyEntry,
-    ReplyLock,
-    ReplyLseek,
-    ReplyOpen,
-    ReplyStatfs,
-    ReplyWrite,
-    ReplyXattr
-);
 
 impl<F: FileSystem> Adapter<F> {
     /// An adapter whose waiting operations run in `dispatcher`, and which sets `ended` when the kernel asks no more.
@@ -198,87 +174,6 @@ async fn clear_suid<F: FileSystem>(fs: &F, caller: Caller, ino: Ino) -> Result<(
     }
     fs.setattr(caller, ino, SetAttr { kill_suid_sgid: true, ..SetAttr::default() }).await?;
     Ok(())
-}
-
-/// Attributes of each entry; those of `.` and `..` are bare, since the kernel skips them.
-async fn entries_with_attrs<F: FileSystem>(fs: &F, entries: Vec<DirEntry>) -> Vec<(DirEntry, Option<Attr>)> {
-    let mut full = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let attr = match entry.attr {
-            None if !is_dot(&entry.name) => fs.getattr(entry.ino).await.ok(),
-            given => given,
-        };
-        full.push((entry, attr));
-    }
-    full
-}
-
-fn is_dot(name: &[u8]) -> bool {
-    name == b"." || name == b".."
-}
-
-/// Answers as getxattr(2) and listxattr(2) want it.
-fn reply_xattr(reply: ReplyXattr, room: u32, bytes: &[u8]) {
-    match convert::xattr_answer(room, bytes.len()) {
-        XattrAnswer::Length(len) => reply.size(len),
-        XattrAnswer::Bytes => reply.data(bytes),
-        XattrAnswer::Refuse(errno) => reply.error(errno),
-    }
-}
-
-/// Attribute names in the form of listxattr(2): each ends with a zero byte.
-fn join_names(names: &[Bytes]) -> Vec<u8> {
-    let mut list = Vec::with_capacity(names.iter().map(|name| name.len() + 1).sum());
-    for name in names {
-        list.extend_from_slice(name);
-        list.push(0);
-    }
-    list
-}
-
-/// Answers a read; several pieces are joined, since the protocol crate takes one.
-fn reply_pieces(reply: ReplyData, pieces: &[Bytes]) {
-    match pieces {
-        [] => reply.data(&[]),
-        [piece] => reply.data(piece),
-        pieces => reply.data(&pieces.concat()),
-    }
-}
-
-/// Takes or releases a lock; a wait ends when the waiting thread gets a signal.
-async fn set_lock<F: FileSystem>(fs: &F, handle: Handle, owner: u64, lock: FileLock, wait: LockWait) -> Result<()> {
-    let taken = fs.setlk(handle, LockFamily::Posix, owner, lock, matches!(wait, LockWait::Thread(_)));
-    match wait {
-        LockWait::No => taken.await,
-        LockWait::Thread(thread) => {
-            tokio::select! {
-                biased;
-                done = taken => done,
-                interrupted = interrupted(thread) => Err(interrupted),
-            }
-        }
-    }
-}
-
-/// Whether and for whom a lock is waited for.
-#[derive(Clone, Copy)]
-enum LockWait {
-    /// Not at all.
-    No,
-    /// For this thread.
-    Thread(u32),
-}
-
-/// Ends when `thread` has a signal to handle.
-async fn interrupted(thread: u32) -> proxyfs_core::Error {
-    #[cfg(target_os = "linux")]
-    crate::linux::signals::pending(thread).await;
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = thread;
-        std::future::pending::<()>().await;
-    }
-    proxyfs_core::Error::new(proxyfs_core::ErrorKind::Interrupted, "a signal ended the wait for a lock")
 }
 
 #[allow(clippy::too_many_arguments, reason = "the signatures are the protocol crate's")]
