@@ -13,6 +13,7 @@
 //! - Write data is copied once, out of the channel's buffer; read data once when it comes in several pieces.
 
 mod locks;
+mod open_handles;
 mod replies;
 
 use std::ffi::OsStr;
@@ -33,13 +34,14 @@ use fuser::{
 };
 use proxyfs_core::Result;
 use proxyfs_core::fs::{
-    Attr, Caller, FileKind, FileLock, FileSystem, Handle, LockKind, NAME_BYTES_MAX, NewNode,
-    OpenFlags, SetAttr, WriteFlags, XATTR_VALUE_BYTES_MAX,
+    Attr, Caller, FileKind, FileLock, FileSystem, Handle, LockKind, NAME_BYTES_MAX, NewNode, OpenFlags, SetAttr,
+    WriteFlags, XATTR_VALUE_BYTES_MAX,
 };
 use proxyfs_core::types::Ino;
 use tokio::sync::watch;
 
 use self::locks::{LockWait, set_lock};
+use self::open_handles::{HandleKind, OpenHandles};
 use self::replies::{Refuse, entries_with_attrs, join_names, reply_pieces, reply_xattr};
 use crate::convert;
 use crate::dispatch::{Dispatcher, Nature};
@@ -58,6 +60,7 @@ pub struct Adapter<F: FileSystem> {
     fs: Arc<F>,
     options: MountOptions,
     dispatcher: Arc<Dispatcher>,
+    handles: Arc<OpenHandles>,
     ended: watch::Sender<bool>,
 }
 
@@ -75,7 +78,7 @@ impl<F: FileSystem> Adapter<F> {
         dispatcher: Arc<Dispatcher>,
         ended: watch::Sender<bool>,
     ) -> Self {
-        Self { fs, options, dispatcher, ended }
+        Self { fs, options, dispatcher, handles: Arc::new(OpenHandles::new()), ended }
     }
 
     /// Runs an operation and answers with `accept` or the errno.
@@ -184,6 +187,11 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
     }
 
     fn destroy(&mut self) {
+        let (fs, dispatcher, handles) = (Arc::clone(&self.fs), Arc::clone(&self.dispatcher), Arc::clone(&self.handles));
+        self.dispatcher.drive(Nature::Query, async move {
+            // A panic has been logged by then, and there is nobody to answer.
+            let _settled = dispatcher.settle("release at the end", handles.release_rest(&*fs)).await;
+        });
         self.ended.send_replace(true);
     }
 
@@ -336,7 +344,7 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
     }
 
     fn open(&self, request: &Request, number: INodeNo, flags: fuser::OpenFlags, reply: ReplyOpen) {
-        let (caller, ino) = (caller(request), ino(number));
+        let (caller, ino, handles) = (caller(request), ino(number), Arc::clone(&self.handles));
         let flags = open_flags(caller, flags.0);
         let behaviour = features::open_behaviour(&self.options, flags);
         let nature = if flags.truncate { Nature::Change } else { Nature::Query };
@@ -344,7 +352,11 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
             nature,
             "open",
             reply,
-            move |fs| async move { fs.open(caller, ino, flags).await },
+            move |fs| async move {
+                let handle = fs.open(caller, ino, flags).await?;
+                handles.opened(&*fs, handle, HandleKind::File).await;
+                Ok(handle)
+            },
             move |reply, handle| reply.opened(FileHandle(handle.0), behaviour),
         );
     }
@@ -361,13 +373,17 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
     ) {
         let (caller, parent, name, ttl) = (caller(request), ino(parent), owned(name), self.ttl());
         let (perm, umask) = (convert::perm_bits(mode), convert::perm_bits(umask));
-        let flags = open_flags(caller, flags);
+        let (flags, handles) = (open_flags(caller, flags), Arc::clone(&self.handles));
         let behaviour = features::open_behaviour(&self.options, flags);
         self.run(
             Nature::Change,
             "create",
             reply,
-            move |fs| async move { fs.create(caller, parent, &name, perm, umask, flags).await },
+            move |fs| async move {
+                let (attr, handle) = fs.create(caller, parent, &name, perm, umask, flags).await?;
+                handles.opened(&*fs, handle, HandleKind::File).await;
+                Ok((attr, handle))
+            },
             move |reply, (attr, handle)| {
                 reply.created(&ttl, &convert::file_attr(&attr), GENERATION, FileHandle(handle.0), behaviour);
             },
@@ -439,6 +455,10 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
         reply: ReplyEmpty,
     ) {
         let (handle, owner) = (handle(fh), lock_owner.map(|owner| owner.0));
+        if !self.handles.closed(handle) {
+            reply.ok();
+            return;
+        }
         self.run_end("release", reply, move |fs| async move { fs.release(handle, owner).await });
     }
 
@@ -448,12 +468,16 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
     }
 
     fn opendir(&self, request: &Request, number: INodeNo, _flags: fuser::OpenFlags, reply: ReplyOpen) {
-        let (caller, ino) = (caller(request), ino(number));
+        let (caller, ino, handles) = (caller(request), ino(number), Arc::clone(&self.handles));
         self.run(
             Nature::Query,
             "opendir",
             reply,
-            move |fs| async move { fs.opendir(caller, ino).await },
+            move |fs| async move {
+                let handle = fs.opendir(caller, ino).await?;
+                handles.opened(&*fs, handle, HandleKind::Dir).await;
+                Ok(handle)
+            },
             |reply, handle| reply.opened(FileHandle(handle.0), FopenFlags::empty()),
         );
     }
@@ -512,6 +536,10 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
         reply: ReplyEmpty,
     ) {
         let handle = handle(fh);
+        if !self.handles.closed(handle) {
+            reply.ok();
+            return;
+        }
         self.run_end("releasedir", reply, move |fs| async move { fs.releasedir(handle).await });
     }
 

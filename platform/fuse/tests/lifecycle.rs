@@ -186,6 +186,24 @@ fn an_operation_under_way_at_the_end_is_dropped_after_the_patience() {
 }
 
 #[test]
+fn handles_that_the_kernel_did_not_release_are_released_at_the_end() {
+    const NAME: &str = "handles_that_the_kernel_did_not_release_are_released_at_the_end";
+    if !can_mount(NAME) || !is_root(NAME) {
+        return;
+    }
+    let lab = Lab::mount(Model::default(), MountOptions::default());
+    let open = File::create(lab.path("file")).expect("a file");
+    fs::remove_file(lab.path("file")).expect("a removal");
+    assert_eq!(lab.fs.inode_count(), 2, "the open file lives on");
+    rustix::mount::unmount(lab.root(), rustix::mount::UnmountFlags::FORCE | rustix::mount::UnmountFlags::DETACH)
+        .expect("a forced unmount");
+    lab.wait_ended();
+    lab.runtime.block_on(lab.mounted().finish(PATIENCE));
+    assert_eq!(lab.fs.inode_count(), 1, "it is gone, though the kernel could not say so");
+    drop(open);
+}
+
+#[test]
 fn invalidation_shows_changes_made_behind_the_kernel() {
     if !can_mount("invalidation_shows_changes_made_behind_the_kernel") {
         return;
