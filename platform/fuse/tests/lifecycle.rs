@@ -16,9 +16,9 @@ use std::time::Duration;
 use common::hooked::Hooked;
 use common::{HANG, Lab, PATIENCE, again, can_mount, is_root, mount_line};
 use proxyfs_core::ErrorKind;
-use proxyfs_core::fs::{Caller, FileKind, FileSystem, NewNode, SetAttr};
+use proxyfs_core::fs::{Caller, FileKind, FileSystem, NewNode, OpenFlags, SetAttr, WriteFlags};
 use proxyfs_core::types::Ino;
-use proxyfs_fuse::{LockScope, MountOptions, UnmountKind, mount};
+use proxyfs_fuse::{CachePolicy, LockScope, MountOptions, UnmountKind, mount};
 use proxyfs_harness::model::Model;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -228,6 +228,33 @@ fn invalidation_shows_changes_made_behind_the_kernel() {
     assert!(!lab.path("new").exists());
     invalidator.entry(Ino::ROOT, b"never").expect("what is not remembered is no error");
     invalidator.inode(Ino(12345)).expect("what is not remembered is no error");
+}
+
+#[test]
+fn a_follower_sees_changes_without_being_told() {
+    if !can_mount("a_follower_sees_changes_without_being_told") {
+        return;
+    }
+    let options = MountOptions {
+        cache: CachePolicy::Follower { ttl: Duration::ZERO },
+        read_only: true,
+        ..MountOptions::default()
+    };
+    let lab = Lab::mount(Model::default(), options);
+    let caller = Caller::default();
+    assert!(!lab.path("file").exists());
+    let flags = OpenFlags { write: true, ..OpenFlags::default() };
+    let change = |bytes: &'static [u8]| {
+        lab.runtime.block_on(async {
+            let (_, handle) = lab.fs.create(caller, Ino::ROOT, b"file", 0o644, 0, flags).await?;
+            lab.fs.write(handle, 0, bytes.into(), WriteFlags::default()).await?;
+            lab.fs.release(handle, None).await
+        })
+    };
+    for bytes in [&b"first"[..], &b"other"[..], &b"longer than before"[..]] {
+        change(bytes).expect("a change behind the kernel");
+        assert_eq!(fs::read(lab.path("file")).expect("a read"), bytes);
+    }
 }
 
 #[test]
