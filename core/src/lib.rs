@@ -4,10 +4,13 @@
 //! call it through [`fs::FileSystem`]. ARCHITECTURE.md is the map, docs/FORMAT.md specifies every stored byte.
 
 pub mod acl;
+pub mod dump;
 pub mod env;
 pub mod error;
 pub mod format;
 pub mod fs;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod kv;
 pub mod locks;
 pub mod ops;
