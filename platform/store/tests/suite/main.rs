@@ -20,7 +20,7 @@ macro_rules! suite {
     };
 }
 
-suite!(mem, file, s3, faultless, flaky, opened, real_s3 => [
+suite!(mem, file, s3, faultless, flaky, opened, real_s3, real_swift => [
     objects_read_back_as_put,
     ranges_past_the_end_are_truncated,
     empty_objects_have_length_zero,
