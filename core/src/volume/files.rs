@@ -400,6 +400,9 @@ impl FileSystem for Volume {
     ) -> Result<u64> {
         let source = self.shared.readable_file(from)?;
         let target = self.shared.writable_file(to)?;
+        if target.flags.append {
+            return Err(ErrorKind::BadHandle.into());
+        }
         self.change(Caller::default(), |tx, cx, _| {
             ops::share_range(tx, cx, source.ino, from_offset, target.ino, to_offset, len)
         })
