@@ -59,7 +59,8 @@ pub(crate) fn line(text: &str) {
     let _unread = writeln!(out, "{text}").and_then(|()| out.flush()).is_err();
 }
 
-fn json<T: Serialize>(value: &T) -> String {
+/// Indented JSON.
+pub(crate) fn json<T: Serialize>(value: &T) -> String {
     serde_json::to_string_pretty(value).unwrap_or_else(|e| format!("{{\"error\": \"not JSON: {e}\"}}"))
 }
 
