@@ -174,6 +174,10 @@ impl Inner {
         if error.kind() == ErrorKind::NotFound && !dir.is_dir() && !(self.create_containers && key.container != 0) {
             return no_container(&dir);
         }
+        if error.kind() == ErrorKind::NotADirectory && verb != "put" {
+            // An object stands where the path has a directory.
+            return not_found(verb, key);
+        }
         classify(verb, &key.to_string(), error)
     }
 
@@ -270,7 +274,9 @@ impl Inner {
         let mut failed = Vec::new();
         for key in keys {
             let result = key::check_path(&key.path).and_then(|()| match std::fs::remove_file(self.path_of(&key)) {
-                Err(e) if e.kind() != ErrorKind::NotFound => Err(self.explain("delete", &key, &e)),
+                Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                    Err(self.explain("delete", &key, &e))
+                }
                 _ => Ok(()),
             });
             if let Err(error) = result {

@@ -1,6 +1,6 @@
 //! Repeats calls that may succeed later, with jittered exponential backoff and one deadline for all attempts of a call.
 //!
-//! Only [`StoreErrorKind::Unavailable`] and [`StoreErrorKind::Truncated`] are repeated. Time is tokio's, so tests can pause it.
+//! Only [`StoreErrorKind::Unavailable`] and, a few times, [`StoreErrorKind::Truncated`] are repeated. Time is tokio's, so tests can pause it.
 //! A repeated create finds its own object: backends settle that by content.
 
 use std::future::Future;
@@ -18,6 +18,9 @@ use proxyfs_core::store::{
 use tokio::time::Instant;
 
 use crate::rng::SplitMix64;
+
+/// Attempts that may end truncated. A body that broke off is whole at the next try; an object that is too short stays so.
+const TRUNCATED_ATTEMPTS_MAX: u32 = 4;
 
 /// How long and how often to try.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,12 +74,17 @@ impl<S: ObjectStore + ?Sized> Retry<S> {
     {
         let deadline = Instant::now() + self.policy.operation_timeout;
         let mut last: Option<StoreError> = None;
+        let mut truncated = 0;
         for attempts in 1u32.. {
             let error = match tokio::time::timeout_at(deadline, attempt()).await {
                 Err(_) => break,
                 Ok(Err(error)) if is_transient(error.kind) => error,
                 Ok(done) => return done,
             };
+            truncated += u32::from(error.kind == StoreErrorKind::Truncated);
+            if truncated == TRUNCATED_ATTEMPTS_MAX {
+                return Err(error);
+            }
             let pause = self.backoff(attempts);
             tracing::debug!(what, attempts, error = %error, ?pause, "store call failed, trying again");
             last = Some(error);
@@ -191,6 +199,18 @@ mod tests {
             assert!(took > Duration::from_secs(54) && took < Duration::from_secs(61), "{outage:?}: {took:?}");
             assert!(faults.calls() < 30, "backoff must spread the attempts: {}", faults.calls());
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_object_that_is_too_short_is_reported_soon() {
+        let (store, faults) = over_faults(FaultConfig::default());
+        let key = ObjectKey::home("k");
+        store.put(&key, body("short"), PutMode::Fresh).await.unwrap();
+        let start = Instant::now();
+        let error = store.get(&key, GetRange::Bounded { offset: 3, len: 5 }).await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Truncated);
+        assert_eq!(faults.calls(), 1 + u64::from(TRUNCATED_ATTEMPTS_MAX));
+        assert!(start.elapsed() < Duration::from_secs(1));
     }
 
     #[tokio::test(start_paused = true)]

@@ -27,6 +27,7 @@ use proxyfs_core::store::{
 
 use crate::body::ChunkBody;
 use crate::containers::{ContainerOptions, Containers};
+use crate::credentials::Credentials;
 use crate::key;
 use crate::url::{S3Url, StoreUrl};
 
@@ -58,13 +59,17 @@ struct Inner {
 }
 
 impl S3Store {
-    /// Loads credentials and region, and prepares the client. Sends no request to the store.
+    /// Loads credentials (unless given) and region, and prepares the client. Sends no request to the store.
     ///
     /// # Errors
     /// [`StoreErrorKind::Invalid`] when the region is unknown or the containers contradict the URL.
-    pub async fn connect(url: &S3Url, options: ContainerOptions) -> StoreResult<Self> {
+    pub async fn connect(
+        url: &S3Url,
+        options: ContainerOptions,
+        credentials: Option<Credentials>,
+    ) -> StoreResult<Self> {
         let containers = Containers::new(&url.bucket, options)?;
-        let client = client::connect(url).await?;
+        let client = client::connect(url, credentials).await?;
         let inner = Inner { client, url: url.clone(), containers, batch_refused: AtomicBool::new(false) };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -346,7 +351,7 @@ fn expected_len(key: &ObjectKey, range: GetRange, answer: &GetObjectOutput) -> S
     let ranged = answer.content_range().is_some();
     match range {
         GetRange::Full => Ok(announced),
-        GetRange::Bounded { len, .. } if ranged && announced == len => Ok(len),
+        GetRange::Bounded { offset, len } if (ranged || offset == 0) && announced == len => Ok(len),
         GetRange::Bounded { len, .. } if ranged && announced < len => {
             let message = format!("get {key}: {range:?} wanted, the object has only {announced} of these bytes");
             Err(StoreError::new(StoreErrorKind::Truncated, message))

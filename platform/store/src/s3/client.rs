@@ -12,11 +12,13 @@ use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials as SdkCredentials;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient};
 use aws_smithy_http_client::{Builder, tls};
 use proxyfs_core::store::{StoreError, StoreErrorKind, StoreResult};
 
+use crate::credentials::Credentials;
 use crate::url::S3Url;
 
 /// Time to connect, TLS included.
@@ -31,9 +33,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 /// The region that stores other than AWS commonly accept.
 const DEFAULT_REGION: &str = "us-east-1";
 
-/// A client for a URL, with credentials from the environment, the profile or the default chain.
-pub(super) async fn connect(url: &S3Url) -> StoreResult<Client> {
-    let shared = shared_config(url).await;
+/// A client for a URL, with the given credentials, or those of the environment, the profile or the default chain.
+pub(super) async fn connect(url: &S3Url, credentials: Option<Credentials>) -> StoreResult<Client> {
+    let shared = shared_config(url, credentials).await;
     if shared.region().is_none() {
         let message =
             format!("s3://{}: no region known; write region=REGION into the URL, or set AWS_REGION", url.bucket);
@@ -47,7 +49,7 @@ pub(super) async fn connect(url: &S3Url) -> StoreResult<Client> {
     Ok(Client::from_conf(config))
 }
 
-async fn shared_config(url: &S3Url) -> SdkConfig {
+async fn shared_config(url: &S3Url, credentials: Option<Credentials>) -> SdkConfig {
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http_client())
@@ -59,6 +61,10 @@ async fn shared_config(url: &S3Url) -> SdkConfig {
         // A profile named in the URL wins over credentials in the environment.
         let credentials = ProfileFileCredentialsProvider::builder().profile_name(profile).build();
         loader = loader.profile_name(profile).credentials_provider(credentials);
+    }
+    if let Some(given) = credentials {
+        let Credentials { id, secret, session_token } = given;
+        loader = loader.credentials_provider(SdkCredentials::new(id, secret, session_token, None, "given"));
     }
     if let Some(endpoint) = &url.endpoint {
         loader = loader.endpoint_url(endpoint);

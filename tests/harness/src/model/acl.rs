@@ -26,14 +26,14 @@ struct Entry {
     id: u32,
 }
 
-/// A valid list: the owner, named users, the group, named groups, the mask where anything is named, others; in this order.
+/// A list. Once checked: the owner, named users, the group, named groups, the mask where anything is named, others; in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Acl {
     entries: Vec<Entry>,
 }
 
 impl Acl {
-    /// Reads the xattr form. `None` for a list without entries, which means "remove".
+    /// Reads the xattr form, which need not be valid yet. `None` for a list without entries, which means "remove".
     pub(super) fn decode(value: &[u8]) -> Result<Option<Self>> {
         if value.is_empty() {
             return Ok(None);
@@ -48,13 +48,28 @@ impl Acl {
             return Err(ErrorKind::InvalidArgument.into());
         }
         let entries: Vec<Entry> = rest.chunks_exact(ENTRY_BYTES).map(decode_entry).collect();
-        if entries.is_empty() {
-            return Ok(None);
-        }
-        if !is_valid(&entries) {
+        let known = [USER_OBJ, USER, GROUP_OBJ, GROUP, MASK, OTHER];
+        if !entries.iter().all(|e| known.contains(&e.tag)) {
             return Err(ErrorKind::InvalidArgument.into());
         }
-        Ok(Some(Self { entries }))
+        Ok((!entries.is_empty()).then_some(Self { entries }))
+    }
+
+    /// Tags in ascending order, the three basic ones and the mask at most once, a mask where anything is named.
+    pub(super) fn check(&self) -> Result<()> {
+        let entries = &self.entries;
+        let count = |tag: u16| entries.iter().filter(|e| e.tag == tag).count();
+        let named = count(USER) + count(GROUP);
+        let valid = entries.iter().all(|e| e.perm <= 7)
+            && entries.iter().all(|e| !matches!(e.tag, USER | GROUP) || e.id != ID_UNDEFINED)
+            && entries.is_sorted_by_key(|e| e.tag)
+            && [USER_OBJ, GROUP_OBJ, OTHER].iter().all(|tag| count(*tag) == 1)
+            && count(MASK) <= 1
+            && (named == 0 || count(MASK) == 1);
+        if !valid {
+            return Err(ErrorKind::InvalidArgument.into());
+        }
+        Ok(())
     }
 
     /// Writes the xattr form.
@@ -116,17 +131,4 @@ fn decode_entry(bytes: &[u8]) -> Entry {
     let id = u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
     let has_id = matches!(tag, USER | GROUP);
     Entry { tag, perm: u16::from_le_bytes([bytes[2], bytes[3]]), id: if has_id { id } else { ID_UNDEFINED } }
-}
-
-/// Tags in ascending order, the three basic ones and the mask at most once, a mask where anything is named.
-fn is_valid(entries: &[Entry]) -> bool {
-    let known = [USER_OBJ, USER, GROUP_OBJ, GROUP, MASK, OTHER];
-    let count = |tag: u16| entries.iter().filter(|e| e.tag == tag).count();
-    let named = count(USER) + count(GROUP);
-    entries.iter().all(|e| known.contains(&e.tag) && e.perm <= 7)
-        && entries.iter().all(|e| !matches!(e.tag, USER | GROUP) || e.id != ID_UNDEFINED)
-        && entries.is_sorted_by_key(|e| e.tag)
-        && [USER_OBJ, GROUP_OBJ, OTHER].iter().all(|tag| count(*tag) == 1)
-        && count(MASK) <= 1
-        && (named == 0 || count(MASK) == 1)
 }

@@ -74,7 +74,7 @@ impl State {
         }
         check_settable(inode, class)?;
         match class {
-            Class::AccessAcl => set_access_acl(inode, Acl::decode(value)?),
+            Class::AccessAcl => set_access_acl(inode, Acl::decode(value)?)?,
             Class::DefaultAcl => set_default_acl(inode, Acl::decode(value)?)?,
             Class::User | Class::Other => {
                 match (mode, inode.xattrs.contains_key(name)) {
@@ -183,11 +183,13 @@ fn check_settable(inode: &Inode, class: Class) -> Result<()> {
 }
 
 /// The mode follows the list; a list that says no more than the mode is not kept.
-fn set_access_acl(inode: &mut Inode, acl: Option<Acl>) {
+fn set_access_acl(inode: &mut Inode, acl: Option<Acl>) -> Result<()> {
     if let Some(acl) = &acl {
+        acl.check()?;
         inode.perm = inode.perm & !0o777 | acl.mode();
     }
     inode.access_acl = acl.filter(|acl| !acl.is_mode_only());
+    Ok(())
 }
 
 /// Only directories have one; taking it from others does nothing.
@@ -195,6 +197,7 @@ fn set_default_acl(inode: &mut Inode, acl: Option<Acl>) -> Result<()> {
     if !inode.is_dir() && acl.is_some() {
         return Err(ErrorKind::AccessDenied.into());
     }
+    acl.as_ref().map_or(Ok(()), Acl::check)?;
     inode.default_acl = acl;
     Ok(())
 }

@@ -125,10 +125,10 @@ impl State {
         (offset, len): (u64, u64),
         mode: FallocateMode,
     ) -> Result<()> {
-        let (ino, _) = self.writable(handle)?;
         if len == 0 {
             return Err(ErrorKind::InvalidArgument.into());
         }
+        let (ino, _) = self.writable(handle)?;
         let end = check_end(offset, len)?;
         let inode = self.inode_mut(ino)?;
         let content = inode.content_mut()?;

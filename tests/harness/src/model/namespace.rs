@@ -11,6 +11,9 @@ use super::content::Content;
 use super::directory::Directory;
 use super::state::{Body, Inode, S_ISGID, State};
 
+/// The bits that mkdir takes: a directory's sgid comes from its parent only.
+const MKDIR_PERM: u16 = 0o1777;
+
 /// What a new inode is to be, before the parent has had its say.
 #[derive(Debug)]
 pub(super) struct NewInode {
@@ -74,7 +77,7 @@ impl State {
     ) -> Result<Attr> {
         self.check_free(parent, name)?;
         let body = Body::Dir(Directory::new(parent));
-        let new = NewInode { kind: FileKind::Dir, perm, umask, rdev: 0, body };
+        let new = NewInode { kind: FileKind::Dir, perm: perm & MKDIR_PERM, umask, rdev: 0, body };
         let ino = self.make(now, caller, parent, name, new)?;
         self.inode_mut(ino)?.nlink = 2;
         self.inode_mut(parent)?.nlink += 1;

@@ -19,6 +19,7 @@ pub(super) struct Place<'a> {
 
 impl State {
     pub(super) fn rename(&mut self, now: Timestamp, from: Place<'_>, to: Place<'_>, mode: RenameMode) -> Result<()> {
+        self.dir(from.dir).and_then(|_| self.dir(to.dir))?;
         let source = self.find_entry(from.dir, from.name)?;
         let target = self.find_target(to)?;
         match (mode, target) {
