@@ -219,7 +219,7 @@ impl FileSystem for Volume {
         umask: u16,
         flags: OpenFlags,
     ) -> Result<(Attr, Handle)> {
-        let attr = self.change(caller, |tx, cx, new| ops::tmpfile(tx, cx, parent, perm, umask, new)).await?;
+        let attr = self.change(caller, |tx, cx, new| ops::tmpfile(tx, cx, parent, perm, umask, flags, new)).await?;
         let attr = self.shared.open_held(attr.ino, |_| Ok(())).await?;
         Ok((attr, self.shared.handles.add_file(attr.ino, flags)))
     }

@@ -12,6 +12,10 @@
 //!   for the one that is not, waiting for a lock, see [`crate::LockScope`].
 //! - Write data is copied once, out of the channel's buffer; read data once when it comes in several pieces.
 
+mod locks;
+mod open_handles;
+mod replies;
+
 use std::ffi::OsStr;
 use std::fmt;
 use std::future::Future;
@@ -30,13 +34,16 @@ use fuser::{
 };
 use proxyfs_core::Result;
 use proxyfs_core::fs::{
-    Attr, Caller, DirEntry, FileKind, FileLock, FileSystem, Handle, LockFamily, LockKind, NAME_BYTES_MAX, NewNode,
-    OpenFlags, SetAttr, WriteFlags, XATTR_VALUE_BYTES_MAX,
+    Attr, Caller, FileKind, FileLock, FileSystem, Handle, LockKind, NAME_BYTES_MAX, NewNode, OpenFlags, SetAttr,
+    WriteFlags, XATTR_VALUE_BYTES_MAX,
 };
 use proxyfs_core::types::Ino;
 use tokio::sync::watch;
 
-use crate::convert::{self, XattrAnswer};
+use self::locks::{LockWait, set_lock};
+use self::open_handles::{HandleKind, OpenHandles};
+use self::replies::{Refuse, entries_with_attrs, join_names, reply_pieces, reply_xattr};
+use crate::convert;
 use crate::dispatch::{Dispatcher, Nature};
 use crate::features;
 use crate::options::{LockScope, MountOptions};
@@ -53,6 +60,7 @@ pub struct Adapter<F: FileSystem> {
     fs: Arc<F>,
     options: MountOptions,
     dispatcher: Arc<Dispatcher>,
+    handles: Arc<OpenHandles>,
     ended: watch::Sender<bool>,
 }
 
@@ -62,35 +70,6 @@ impl<F: FileSystem> fmt::Debug for Adapter<F> {
     }
 }
 
-/// A reply that can refuse.
-trait Refuse: Send + 'static {
-    /// Answers with an errno.
-    fn refuse(self, errno: Errno);
-}
-
-macro_rules! refuse {
-    ($($reply:ty),*) => { $(impl Refuse for $reply {
-        fn refuse(self, errno: Errno) {
-            self.error(errno);
-        }
-    })* };
-}
-refuse!(
-    ReplyAttr,
-    ReplyCreate,
-    ReplyData,
-    ReplyDirectory,
-    ReplyDirectoryPlus,
-    ReplyEmpty,
-    ReplyEntry,
-    ReplyLock,
-    ReplyLseek,
-    ReplyOpen,
-    ReplyStatfs,
-    ReplyWrite,
-    ReplyXattr
-);
-
 impl<F: FileSystem> Adapter<F> {
     /// An adapter whose waiting operations run in `dispatcher`, and which sets `ended` when the kernel asks no more.
     pub(crate) fn new(
@@ -99,7 +78,7 @@ impl<F: FileSystem> Adapter<F> {
         dispatcher: Arc<Dispatcher>,
         ended: watch::Sender<bool>,
     ) -> Self {
-        Self { fs, options, dispatcher, ended }
+        Self { fs, options, dispatcher, handles: Arc::new(OpenHandles::new()), ended }
     }
 
     /// Runs an operation and answers with `accept` or the errno.
@@ -200,87 +179,6 @@ async fn clear_suid<F: FileSystem>(fs: &F, caller: Caller, ino: Ino) -> Result<(
     Ok(())
 }
 
-/// Attributes of each entry; those of `.` and `..` are bare, since the kernel skips them.
-async fn entries_with_attrs<F: FileSystem>(fs: &F, entries: Vec<DirEntry>) -> Vec<(DirEntry, Option<Attr>)> {
-    let mut full = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let attr = match entry.attr {
-            None if !is_dot(&entry.name) => fs.getattr(entry.ino).await.ok(),
-            given => given,
-        };
-        full.push((entry, attr));
-    }
-    full
-}
-
-fn is_dot(name: &[u8]) -> bool {
-    name == b"." || name == b".."
-}
-
-/// Answers as getxattr(2) and listxattr(2) want it.
-fn reply_xattr(reply: ReplyXattr, room: u32, bytes: &[u8]) {
-    match convert::xattr_answer(room, bytes.len()) {
-        XattrAnswer::Length(len) => reply.size(len),
-        XattrAnswer::Bytes => reply.data(bytes),
-        XattrAnswer::Refuse(errno) => reply.error(errno),
-    }
-}
-
-/// Attribute names in the form of listxattr(2): each ends with a zero byte.
-fn join_names(names: &[Bytes]) -> Vec<u8> {
-    let mut list = Vec::with_capacity(names.iter().map(|name| name.len() + 1).sum());
-    for name in names {
-        list.extend_from_slice(name);
-        list.push(0);
-    }
-    list
-}
-
-/// Answers a read; several pieces are joined, since the protocol crate takes one.
-fn reply_pieces(reply: ReplyData, pieces: &[Bytes]) {
-    match pieces {
-        [] => reply.data(&[]),
-        [piece] => reply.data(piece),
-        pieces => reply.data(&pieces.concat()),
-    }
-}
-
-/// Takes or releases a lock; a wait ends when the waiting thread gets a signal.
-async fn set_lock<F: FileSystem>(fs: &F, handle: Handle, owner: u64, lock: FileLock, wait: LockWait) -> Result<()> {
-    let taken = fs.setlk(handle, LockFamily::Posix, owner, lock, matches!(wait, LockWait::Thread(_)));
-    match wait {
-        LockWait::No => taken.await,
-        LockWait::Thread(thread) => {
-            tokio::select! {
-                biased;
-                done = taken => done,
-                interrupted = interrupted(thread) => Err(interrupted),
-            }
-        }
-    }
-}
-
-/// Whether and for whom a lock is waited for.
-#[derive(Clone, Copy)]
-enum LockWait {
-    /// Not at all.
-    No,
-    /// For this thread.
-    Thread(u32),
-}
-
-/// Ends when `thread` has a signal to handle.
-async fn interrupted(thread: u32) -> proxyfs_core::Error {
-    #[cfg(target_os = "linux")]
-    crate::linux::signals::pending(thread).await;
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = thread;
-        std::future::pending::<()>().await;
-    }
-    proxyfs_core::Error::new(proxyfs_core::ErrorKind::Interrupted, "a signal ended the wait for a lock")
-}
-
 #[allow(clippy::too_many_arguments, reason = "the signatures are the protocol crate's")]
 impl<F: FileSystem> Filesystem for Adapter<F> {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
@@ -289,6 +187,11 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
     }
 
     fn destroy(&mut self) {
+        let (fs, dispatcher, handles) = (Arc::clone(&self.fs), Arc::clone(&self.dispatcher), Arc::clone(&self.handles));
+        self.dispatcher.drive(Nature::Query, async move {
+            // A panic has been logged by then, and there is nobody to answer.
+            let _settled = dispatcher.settle("release at the end", handles.release_rest(&*fs)).await;
+        });
         self.ended.send_replace(true);
     }
 
@@ -441,7 +344,7 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
     }
 
     fn open(&self, request: &Request, number: INodeNo, flags: fuser::OpenFlags, reply: ReplyOpen) {
-        let (caller, ino) = (caller(request), ino(number));
+        let (caller, ino, handles) = (caller(request), ino(number), Arc::clone(&self.handles));
         let flags = open_flags(caller, flags.0);
         let behaviour = features::open_behaviour(&self.options, flags);
         let nature = if flags.truncate { Nature::Change } else { Nature::Query };
@@ -449,7 +352,11 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
             nature,
             "open",
             reply,
-            move |fs| async move { fs.open(caller, ino, flags).await },
+            move |fs| async move {
+                let handle = fs.open(caller, ino, flags).await?;
+                handles.opened(&*fs, handle, HandleKind::File).await;
+                Ok(handle)
+            },
             move |reply, handle| reply.opened(FileHandle(handle.0), behaviour),
         );
     }
@@ -466,13 +373,17 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
     ) {
         let (caller, parent, name, ttl) = (caller(request), ino(parent), owned(name), self.ttl());
         let (perm, umask) = (convert::perm_bits(mode), convert::perm_bits(umask));
-        let flags = open_flags(caller, flags);
+        let (flags, handles) = (open_flags(caller, flags), Arc::clone(&self.handles));
         let behaviour = features::open_behaviour(&self.options, flags);
         self.run(
             Nature::Change,
             "create",
             reply,
-            move |fs| async move { fs.create(caller, parent, &name, perm, umask, flags).await },
+            move |fs| async move {
+                let (attr, handle) = fs.create(caller, parent, &name, perm, umask, flags).await?;
+                handles.opened(&*fs, handle, HandleKind::File).await;
+                Ok((attr, handle))
+            },
             move |reply, (attr, handle)| {
                 reply.created(&ttl, &convert::file_attr(&attr), GENERATION, FileHandle(handle.0), behaviour);
             },
@@ -544,6 +455,10 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
         reply: ReplyEmpty,
     ) {
         let (handle, owner) = (handle(fh), lock_owner.map(|owner| owner.0));
+        if !self.handles.closed(handle) {
+            reply.ok();
+            return;
+        }
         self.run_end("release", reply, move |fs| async move { fs.release(handle, owner).await });
     }
 
@@ -553,12 +468,16 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
     }
 
     fn opendir(&self, request: &Request, number: INodeNo, _flags: fuser::OpenFlags, reply: ReplyOpen) {
-        let (caller, ino) = (caller(request), ino(number));
+        let (caller, ino, handles) = (caller(request), ino(number), Arc::clone(&self.handles));
         self.run(
             Nature::Query,
             "opendir",
             reply,
-            move |fs| async move { fs.opendir(caller, ino).await },
+            move |fs| async move {
+                let handle = fs.opendir(caller, ino).await?;
+                handles.opened(&*fs, handle, HandleKind::Dir).await;
+                Ok(handle)
+            },
             |reply, handle| reply.opened(FileHandle(handle.0), FopenFlags::empty()),
         );
     }
@@ -617,6 +536,10 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
         reply: ReplyEmpty,
     ) {
         let handle = handle(fh);
+        if !self.handles.closed(handle) {
+            reply.ok();
+            return;
+        }
         self.run_end("releasedir", reply, move |fs| async move { fs.releasedir(handle).await });
     }
 

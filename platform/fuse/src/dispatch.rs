@@ -211,7 +211,7 @@ mod tests {
         let dispatcher = Arc::new(Dispatcher::new(Handle::current()));
         assert!(!dispatcher.is_poisoned());
         let outcome = dispatcher.settle("test", async { if true { panic!("broken") } else { Ok(()) } }).await;
-        assert_eq!(outcome.map_err(|e| e.code()), Err(libc::EIO));
+        assert_eq!(outcome.map_err(Errno::code), Err(libc::EIO));
         assert!(dispatcher.is_poisoned());
     }
 
@@ -220,7 +220,7 @@ mod tests {
         let dispatcher = Dispatcher::new(Handle::current());
         let outcome: Result<(), Errno> =
             dispatcher.settle("test", async { Err(Error::from(ErrorKind::QuotaExceeded)) }).await;
-        assert_eq!(outcome.map_err(|e| e.code()), Err(libc::EDQUOT));
+        assert_eq!(outcome.map_err(Errno::code), Err(libc::EDQUOT));
         assert!(!dispatcher.is_poisoned());
     }
 }

@@ -55,16 +55,21 @@ pub fn mount<F: FileSystem>(fs: Arc<F>, mount_point: &Path, options: MountOption
         Ok(notifier) => notifier,
         Err(e) => {
             let context = format!("cannot serve the mount on {}", mount_point.display());
-            if let Err(e) = device::detach(&mount_point, Force::Detach) {
-                warn!("after a failed start: {e}");
-            }
+            give_up(&mount_point);
             return Err(Error::with_source(ErrorKind::Io, context, e));
         }
     };
-    let identity = identify(&mount_point)?;
+    let identity = identify(&mount_point).inspect_err(|_| give_up(&mount_point))?;
     widen_read_ahead(&identity.device, read_ahead_bytes);
     info!(mount_point = %mount_point.display(), device = identity.device, "mounted");
     Ok(Mounted { mount_point, identity, invalidator: Invalidator::new(notifier), ended, dispatcher })
+}
+
+/// Removes the mount after a failed start.
+fn give_up(mount_point: &Path) {
+    if let Err(e) = device::detach(mount_point, Force::Detach) {
+        warn!("after a failed start: {e}");
+    }
 }
 
 fn session_config(options: &MountOptions) -> Config {
@@ -145,7 +150,7 @@ impl Mounted {
     }
 
     /// Waits up to `patience` for operations still under way after the end, and drops the rest. On return nothing of this mount
-    /// calls the file system any more. Handles that the kernel did not release before it hung up stay open in the file system.
+    /// calls the file system any more, and all handles are released, also those that the kernel did not release before it hung up.
     pub async fn finish(&self, patience: Duration) {
         self.dispatcher.finish(patience).await;
     }

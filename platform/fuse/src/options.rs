@@ -57,10 +57,11 @@ impl Default for MountOptions {
 }
 
 /// What the kernel may remember, and for how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CachePolicy {
     /// Nobody changes the volume behind this kernel's back without telling it through [`crate::Invalidator`]: names, attributes
     /// and pages are kept for an hour, also from one open to the next.
+    #[default]
     SoleWriter,
     /// Somebody else writes: names and attributes are kept for `ttl`, pages until the file is opened anew or seen changed.
     Follower {
@@ -74,12 +75,6 @@ const SOLE_WRITER_TTL: Duration = Duration::from_secs(3600);
 /// How long the absence of a name is kept under [`CachePolicy::SoleWriter`]. Short, since a lookup that races with an invalidation
 /// can leave a wrong absence behind; long enough for compilers that search include paths.
 const NEGATIVE_TTL: Duration = Duration::from_secs(10);
-
-impl Default for CachePolicy {
-    fn default() -> Self {
-        Self::SoleWriter
-    }
-}
 
 impl CachePolicy {
     /// How long a name or attribute may be used without asking again.

@@ -16,9 +16,9 @@ use std::time::Duration;
 use common::hooked::Hooked;
 use common::{HANG, Lab, PATIENCE, again, can_mount, is_root, mount_line};
 use proxyfs_core::ErrorKind;
-use proxyfs_core::fs::{Caller, FileKind, FileSystem, NewNode, SetAttr};
+use proxyfs_core::fs::{Caller, FileKind, FileSystem, NewNode, OpenFlags, SetAttr, WriteFlags};
 use proxyfs_core::types::Ino;
-use proxyfs_fuse::{LockScope, MountOptions, UnmountKind, mount};
+use proxyfs_fuse::{CachePolicy, LockScope, MountOptions, UnmountKind, mount};
 use proxyfs_harness::model::Model;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -186,6 +186,24 @@ fn an_operation_under_way_at_the_end_is_dropped_after_the_patience() {
 }
 
 #[test]
+fn handles_that_the_kernel_did_not_release_are_released_at_the_end() {
+    const NAME: &str = "handles_that_the_kernel_did_not_release_are_released_at_the_end";
+    if !can_mount(NAME) || !is_root(NAME) {
+        return;
+    }
+    let lab = Lab::mount(Model::default(), MountOptions::default());
+    let open = File::create(lab.path("file")).expect("a file");
+    fs::remove_file(lab.path("file")).expect("a removal");
+    assert_eq!(lab.fs.inode_count(), 2, "the open file lives on");
+    rustix::mount::unmount(lab.root(), rustix::mount::UnmountFlags::FORCE | rustix::mount::UnmountFlags::DETACH)
+        .expect("a forced unmount");
+    lab.wait_ended();
+    lab.runtime.block_on(lab.mounted().finish(PATIENCE));
+    assert_eq!(lab.fs.inode_count(), 1, "it is gone, though the kernel could not say so");
+    drop(open);
+}
+
+#[test]
 fn invalidation_shows_changes_made_behind_the_kernel() {
     if !can_mount("invalidation_shows_changes_made_behind_the_kernel") {
         return;
@@ -210,6 +228,33 @@ fn invalidation_shows_changes_made_behind_the_kernel() {
     assert!(!lab.path("new").exists());
     invalidator.entry(Ino::ROOT, b"never").expect("what is not remembered is no error");
     invalidator.inode(Ino(12345)).expect("what is not remembered is no error");
+}
+
+#[test]
+fn a_follower_sees_changes_without_being_told() {
+    if !can_mount("a_follower_sees_changes_without_being_told") {
+        return;
+    }
+    let options = MountOptions {
+        cache: CachePolicy::Follower { ttl: Duration::ZERO },
+        read_only: true,
+        ..MountOptions::default()
+    };
+    let lab = Lab::mount(Model::default(), options);
+    let caller = Caller::default();
+    assert!(!lab.path("file").exists());
+    let flags = OpenFlags { write: true, ..OpenFlags::default() };
+    let change = |bytes: &'static [u8]| {
+        lab.runtime.block_on(async {
+            let (_, handle) = lab.fs.create(caller, Ino::ROOT, b"file", 0o644, 0, flags).await?;
+            lab.fs.write(handle, 0, bytes.into(), WriteFlags::default()).await?;
+            lab.fs.release(handle, None).await
+        })
+    };
+    for bytes in [&b"first"[..], &b"other"[..], &b"longer than before"[..]] {
+        change(bytes).expect("a change behind the kernel");
+        assert_eq!(fs::read(lab.path("file")).expect("a read"), bytes);
+    }
 }
 
 #[test]

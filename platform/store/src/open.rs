@@ -17,6 +17,7 @@ use crate::mem::MemStore;
 use crate::pools::{PoolLimits, Pools};
 use crate::retry::{Retry, RetryPolicy};
 use crate::s3::S3Store;
+use crate::swift::SwiftStore;
 use crate::url::StoreUrl;
 
 /// How a store is used. Every field has a default, so a configuration names only what differs.
@@ -117,7 +118,7 @@ pub async fn open_counted(url: &StoreUrl, options: &StoreOptions) -> StoreResult
 /// Opens a store without asking it anything, so that a volume can be mounted while its store is away.
 ///
 /// # Errors
-/// [`StoreErrorKind::Invalid`] when URL and options contradict each other; for native Swift nothing is checked either.
+/// [`StoreErrorKind::Invalid`] when URL and options contradict each other; [`StoreErrorKind::Denied`] for Swift without credentials.
 pub async fn open_offline(url: &StoreUrl, options: &StoreOptions) -> StoreResult<OpenStore> {
     Ok(wrap(Client::connect(url, options).await?.into_store(), options))
 }
@@ -143,6 +144,7 @@ enum Client {
     Mem(Arc<MemStore>),
     Local(LocalStore),
     S3(S3Store),
+    Swift(SwiftStore),
 }
 
 impl Client {
@@ -154,9 +156,7 @@ impl Client {
             StoreUrl::Mem(Some(name)) => Self::Mem(MemStore::named(name)),
             StoreUrl::File(file) => Self::Local(LocalStore::new(&file.root, options.create_containers)),
             StoreUrl::S3(s3) => Self::S3(S3Store::connect(s3, containers, options.credentials.clone()).await?),
-            StoreUrl::Swift(_) => {
-                return Err(StoreError::new(StoreErrorKind::Unsupported, "swift:// is not offered by this program"));
-            }
+            StoreUrl::Swift(swift) => Self::Swift(SwiftStore::connect(swift, containers, options.credentials.clone())?),
         })
     }
 
@@ -165,6 +165,7 @@ impl Client {
             Self::Mem(_) => Ok(()),
             Self::Local(store) => store.check().await,
             Self::S3(store) => store.check().await,
+            Self::Swift(store) => store.check().await,
         }
     }
 
@@ -173,6 +174,7 @@ impl Client {
             Self::Mem(store) => store,
             Self::Local(store) => Arc::new(store),
             Self::S3(store) => Arc::new(store),
+            Self::Swift(store) => Arc::new(store),
         }
     }
 }

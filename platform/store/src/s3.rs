@@ -264,7 +264,8 @@ impl Inner {
         }
     }
 
-    /// Takes the volume's prefix off the keys, and checks their order, on which paging relies.
+    /// Takes the volume's prefix off the keys, and checks their order, on which paging relies. (SeaweedFS walks directories, so
+    /// there `a/b` comes before `a-b`; the engine's own names are in byte order either way.)
     fn page(&self, container: u32, answer: &ListObjectsV2Output) -> StoreResult<ListPage> {
         let base = key::join(&self.url.prefix, "");
         let mut objects = Vec::with_capacity(answer.contents().len());
@@ -274,7 +275,7 @@ impl Inner {
             objects.push(ObjectInfo { key: ObjectKey { container, path: path.to_owned() }, len });
         }
         if !objects.is_sorted_by(|a, b| a.key.path < b.key.path) {
-            let message = format!("{}: this store does not list in byte order", self.url.bucket);
+            let message = format!("bucket `{}`: the store does not list in byte order", self.url.bucket);
             return Err(StoreError::new(StoreErrorKind::Unsupported, message));
         }
         let more = answer.is_truncated() == Some(true);

@@ -69,8 +69,8 @@ pub struct Options {
 pub struct Divergence {
     /// Its place in the sequence.
     pub index: usize,
-    /// The operation.
-    pub op: Op,
+    /// The operation; `None` if all agreed and only the trees at the end differ.
+    pub op: Option<Box<Op>>,
     /// What came of it on each side; errors of engine-level operations and of the final pictures are texts.
     pub left: String,
     /// See `left`.
@@ -81,7 +81,10 @@ pub struct Divergence {
 
 impl fmt::Display for Divergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "operation {} differs: {:?}", self.index, self.op)?;
+        match &self.op {
+            Some(op) => writeln!(f, "operation {} differs: {op:?}", self.index)?,
+            None => writeln!(f, "trees differ after all {} operations", self.index)?,
+        }
         writeln!(f, "  left:  {}", self.left)?;
         writeln!(f, "  right: {}", self.right)?;
         writeln!(f, "after:")?;
@@ -189,7 +192,7 @@ fn check(
 }
 
 fn divergence(ops: &[Op], index: usize, left: String, right: String) -> Divergence {
-    let op = ops.get(index).cloned().unwrap_or(Op::Syncfs);
+    let op = ops.get(index).cloned().map(Box::new);
     let history = ops[index.saturating_sub(HISTORY_OPS)..index].to_vec();
     Divergence { index, op, left, right, history }
 }
