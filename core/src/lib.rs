@@ -7,7 +7,6 @@ pub mod acl;
 pub mod config;
 pub mod dump;
 pub mod engine;
-pub mod dump;
 pub mod env;
 pub mod error;
 pub mod format;

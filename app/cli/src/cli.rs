@@ -53,8 +53,6 @@ pub(crate) enum Command {
         /// Name or store URL of the volume
         name: String,
     },
-    /// Check a volume in its store
-    Fsck(Fsck),
     /// Decode a stored object
     Dump {
         /// A file; or, with OBJECT, the name or store URL of a volume
@@ -172,19 +170,6 @@ pub(crate) struct Mount {
     /// This is the background process of --daemon
     #[arg(long, hide = true, conflicts_with = "daemon")]
     pub(crate) background: bool,
-}
-
-/// Arguments of `fsck`.
-#[derive(Args, Debug)]
-pub(crate) struct Fsck {
-    /// Name or store URL of the volume
-    pub(crate) volume: String,
-    /// Repair what can be repaired
-    #[arg(long)]
-    pub(crate) repair: bool,
-    /// Read and check all data too
-    #[arg(long)]
-    pub(crate) data: bool,
 }
 
 /// Shows help, or says what is wrong with the command line.

@@ -4,7 +4,6 @@ mod checkpoint;
 mod completions;
 mod dump;
 mod flush;
-mod fsck;
 mod mount;
 mod quickstart;
 mod status;
@@ -38,7 +37,6 @@ pub(crate) async fn run(command: Command, style: Style) -> Outcome<ExitCode> {
         Command::Status { name } => status::run(&cx, name.as_deref()).await?,
         Command::Flush { name } => flush::run(&cx, &name).await?,
         Command::Checkpoint { name } => checkpoint::run(&cx, &name).await?,
-        Command::Fsck(args) => return fsck::run(&cx, &args).await,
         Command::Dump { what, object } => dump::run(&cx, &what, object.as_deref()).await?,
         Command::Completions { shell } => completions::run(shell),
     }
