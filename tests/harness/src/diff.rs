@@ -120,7 +120,8 @@ pub async fn run_compare<A: Subject, B: Subject>(
 }
 
 /// A random-sequence test against a fresh [`Model`]: `cases` sequences of up to `ops_max` operations from `seed`, shrunk to the
-/// shortest that still differs. `make` builds the subject on the clock that the model reads too, inside `runtime`.
+/// shortest that still differs. `make` builds the subject on the clock that the model reads too; it may spawn on `runtime` and
+/// block on it.
 ///
 /// # Panics
 /// With the shrunk sequence, if one differs.
@@ -137,7 +138,9 @@ pub fn check_sequences<S: Subject>(
     let sequences = prop::collection::vec(op_strategy(check.profile), 1..=check.ops_max);
     let result = runner.run(&sequences, |ops| {
         let clock = Arc::new(SimClock::manual());
+        let entered = runtime.enter();
         let mut subject = make(Arc::clone(&clock));
+        drop(entered);
         let mut model = Plain(Model::new(Arc::clone(&clock) as _));
         let clock = (!check.mask.clocks_differ).then_some(clock);
         let options = Options { mask: check.mask, clock };

@@ -39,3 +39,19 @@ fn engine_with_tiny_budgets_agrees_with_the_model() {
 fn engine_in_tier_store_agrees_with_the_model() {
     check(300, 150, 3, &Setup::new(Tier::Store));
 }
+
+#[test]
+fn reopening_an_unchanged_volume_works() {
+    let runtime = runtime();
+    runtime.block_on(async {
+        let store: Arc<dyn ObjectStore> = Arc::new(MemStore::new());
+        let mut subject =
+            EngineSubject::create(SimEnv::new(7), None, store, Setup::new(Tier::Disk)).await.expect("a fresh volume");
+        for _ in 0..3 {
+            proxyfs_harness::diff::Subject::remount(&mut subject).await.expect("remount");
+            eprintln!("{:?}", proxyfs_core::env::LocalDir::list(&*subject.sim.dir, "log"));
+            subject.volume().checkpoint().await.expect("checkpoint");
+            eprintln!("{:?}", proxyfs_core::env::LocalDir::list(&*subject.sim.dir, "log"));
+        }
+    });
+}
