@@ -123,7 +123,7 @@ impl<'a> Call<'a> {
         Self::new(verb, method, key.container, &key.path)
     }
 
-    fn with_header(mut self, name: HeaderName, value: &str) -> StoreResult<Self> {
+    fn with_header(mut self, name: &HeaderName, value: &str) -> StoreResult<Self> {
         let invalid =
             |_| StoreError::new(StoreErrorKind::Invalid, format!("{}: `{value}` cannot be sent as {name}", self.verb));
         self.headers.insert(name.clone(), HeaderValue::from_str(value).map_err(invalid)?);
@@ -137,7 +137,7 @@ impl ObjectStore for SwiftStore {
         key::check_path(&key.path)?;
         let mut call = Call { body: &body, ..Call::on("put", Method::PUT, key) };
         if mode == PutMode::CreateNew {
-            call = call.with_header(header::IF_NONE_MATCH, "*")?;
+            call = call.with_header(&header::IF_NONE_MATCH, "*")?;
         }
         match self.inner.send(&call).await {
             Err(e) if e.kind == StoreErrorKind::AlreadyExists => key::settle_conflict(self, key, &body).await,
@@ -158,14 +158,14 @@ impl ObjectStore for SwiftStore {
         key::check_range(key, range)?;
         let mut call = Call::on("get", Method::GET, key);
         if NEWEST_PREFIXES.iter().any(|p| key.path.starts_with(p)) {
-            call = call.with_header(X_NEWEST, "true")?;
+            call = call.with_header(&X_NEWEST, "true")?;
         }
         call = match range {
             GetRange::Full => call,
             GetRange::Bounded { offset, len } => {
-                call.with_header(header::RANGE, &format!("bytes={offset}-{}", offset + len - 1))?
+                call.with_header(&header::RANGE, &format!("bytes={offset}-{}", offset + len - 1))?
             }
-            GetRange::Suffix { len } => call.with_header(header::RANGE, &format!("bytes=-{len}"))?,
+            GetRange::Suffix { len } => call.with_header(&header::RANGE, &format!("bytes=-{len}"))?,
         };
         match (self.inner.send(&call).await, range) {
             (Ok(answer), _) => fitting(key, range, answer),
@@ -292,7 +292,7 @@ impl Inner {
     async fn create_container(&self, ordinal: u32) -> StoreResult<()> {
         let mut call = Call::new("create", Method::PUT, ordinal, "");
         if let Some(policy) = self.containers.storage_policy() {
-            call = call.with_header(X_STORAGE_POLICY, policy)?;
+            call = call.with_header(&X_STORAGE_POLICY, policy)?;
         }
         self.send(&call).await.map(|_| ())
     }
