@@ -49,16 +49,20 @@ pub struct Entry {
     pub perm: u16,
 }
 
-/// A valid ACL: base entries present once, named entries only together with a mask, all in the order of [`Tag`].
+/// An ACL. Once checked: base entries present once, named entries only together with a mask, all in the order of [`Tag`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acl(Vec<Entry>);
 
 impl Acl {
-    /// Reads the binary form. `None` is the ACL without entries, which stands for "remove it".
+    /// Reads the binary form. `None`, from no entries or no bytes at all, stands for "remove it". What is read has still to pass
+    /// [`Acl::check`].
     ///
     /// # Errors
-    /// `NotSupported` for another version, `InvalidArgument` for anything that is not a valid ACL.
+    /// `NotSupported` for another version, `InvalidArgument` for what is not of the form.
     pub fn decode(value: &[u8]) -> Result<Option<Self>> {
+        if value.is_empty() {
+            return Ok(None);
+        }
         let (header, body) =
             value.split_first_chunk::<HEADER_BYTES>().ok_or_else(|| invalid("acl shorter than its header"))?;
         if u32::from_le_bytes(*header) != VERSION {
@@ -71,9 +75,23 @@ impl Acl {
         if chunks.is_empty() {
             return Ok(None);
         }
-        let entries = chunks.iter().map(decode_entry).collect::<Result<Vec<_>>>()?;
-        validate(&entries)?;
-        Ok(Some(Self(entries)))
+        Ok(Some(Self(chunks.iter().map(decode_entry).collect::<Result<Vec<_>>>()?)))
+    }
+
+    /// Fails unless this is an ACL: base entries once, a mask with named entries, the kernel's order, known permission bits.
+    ///
+    /// # Errors
+    /// `InvalidArgument`.
+    pub fn check(&self) -> Result<()> {
+        for entry in &self.0 {
+            if entry.perm & !RWX != 0 {
+                return Err(invalid("acl entry with unknown permission bits"));
+            }
+            if matches!(entry.tag, Tag::User(ID_NONE) | Tag::Group(ID_NONE)) {
+                return Err(invalid("acl entry without an id"));
+            }
+        }
+        check_order(&self.0)
     }
 
     /// The binary form.
@@ -171,14 +189,7 @@ fn decode_entry(bytes: &[u8; ENTRY_BYTES]) -> Result<Entry> {
         0x20 => Tag::Other,
         _ => return Err(invalid("acl entry with an unknown tag")),
     };
-    let perm = u16::from_le_bytes([p0, p1]);
-    if perm & !RWX != 0 {
-        return Err(invalid("acl entry with unknown permission bits"));
-    }
-    if matches!(tag, Tag::User(ID_NONE) | Tag::Group(ID_NONE)) {
-        return Err(invalid("acl entry without an id"));
-    }
-    Ok(Entry { tag, perm })
+    Ok(Entry { tag, perm: u16::from_le_bytes([p0, p1]) })
 }
 
 /// Position of a tag in the order that the kernel demands; ids of one tag may come in any order.
@@ -193,7 +204,7 @@ fn rank(tag: Tag) -> u8 {
     }
 }
 
-fn validate(entries: &[Entry]) -> Result<()> {
+fn check_order(entries: &[Entry]) -> Result<()> {
     let mut count = [0usize; 6];
     let mut last = 0;
     for entry in entries {
@@ -240,13 +251,17 @@ mod tests {
     #[test]
     fn header_alone_means_no_acl() {
         assert_eq!(Acl::decode(&[2, 0, 0, 0]).expect("valid"), None);
+        assert_eq!(Acl::decode(&[]).expect("valid"), None);
     }
 
     #[test]
     fn rejects_what_is_not_an_acl() {
-        let kind = |bytes: &[u8]| Acl::decode(bytes).expect_err("invalid").kind();
+        let kind = |bytes: &[u8]| match Acl::decode(bytes) {
+            Ok(acl) => acl.expect("has entries").check().expect_err("invalid").kind(),
+            Err(error) => error.kind(),
+        };
         let encoded = |entries: &[(Tag, u16)]| acl(entries).encode();
-        assert_eq!(kind(&[]), ErrorKind::InvalidArgument);
+        assert_eq!(kind(&[2, 0]), ErrorKind::InvalidArgument);
         assert_eq!(kind(&[1, 0, 0, 0]), ErrorKind::NotSupported);
         assert_eq!(kind(&[2, 0, 0, 0, 1]), ErrorKind::InvalidArgument);
         let base = [(Tag::UserObj, 6), (Tag::GroupObj, 4), (Tag::Other, 0)];

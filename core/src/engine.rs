@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::config::EngineOptions;
-use crate::limits::{DIRTY_META_PERCENT, FRAME_CACHE_PERCENT, PAGE_CACHE_PERCENT};
 use crate::frame_cache::FrameCache;
+use crate::limits::{DIRTY_META_PERCENT, FRAME_CACHE_PERCENT, PAGE_CACHE_PERCENT};
 use crate::tree::PageCache;
 
 /// The process-wide engine. Volumes are opened on it.

@@ -39,6 +39,11 @@ impl FrameCache {
         self.cache.set_capacity(budget);
     }
 
+    /// Most bytes it holds.
+    pub(crate) fn budget(&self) -> u64 {
+        self.cache.capacity()
+    }
+
     pub(crate) fn get(&self, key: &FrameKey) -> Option<Bytes> {
         self.cache.get(key)
     }

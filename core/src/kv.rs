@@ -56,6 +56,9 @@ impl From<crate::error::ErrorKind> for OpError {
 /// Result of an operation on a [`Txn`].
 pub type OpResult<T> = Result<T, OpError>;
 
+/// A key and its value.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
 /// Receives pairs of a scan in key order; `Break` ends it.
 pub type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'v;
 
@@ -77,7 +80,7 @@ pub trait KvRead {
     ///
     /// # Errors
     /// A page on the way is not resident.
-    fn last(&self, from: &[u8], to: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, Miss>;
+    fn last(&self, from: &[u8], to: &[u8]) -> Result<Option<Pair>, Miss>;
 }
 
 /// A set of key writes that will become one atomic record, readable as if already applied.
@@ -106,6 +109,12 @@ impl<'b> Txn<'b> {
     /// Removes a key; one that is absent is fine.
     pub fn delete(&mut self, key: Vec<u8>) {
         self.writes.insert(key, None);
+    }
+
+    /// The writes so far, in key order: `None` removes.
+    #[must_use]
+    pub fn writes(&self) -> &BTreeMap<Vec<u8>, Option<Vec<u8>>> {
+        &self.writes
     }
 
     /// The writes in key order: `None` removes.
@@ -164,7 +173,7 @@ impl KvRead for Txn<'_> {
         Ok(())
     }
 
-    fn last(&self, from: &[u8], to: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, Miss> {
+    fn last(&self, from: &[u8], to: &[u8]) -> Result<Option<Pair>, Miss> {
         let mut end = to.to_vec();
         loop {
             let range = (std::ops::Bound::Included(from), std::ops::Bound::Excluded(end.as_slice()));
@@ -203,7 +212,7 @@ mod tests {
             Ok(())
         }
 
-        fn last(&self, from: &[u8], to: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, Miss> {
+        fn last(&self, from: &[u8], to: &[u8]) -> Result<Option<Pair>, Miss> {
             Ok(self.0.range(from.to_vec()..to.to_vec()).next_back().map(|(k, v)| (k.clone(), v.clone())))
         }
     }

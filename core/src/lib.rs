@@ -4,14 +4,23 @@
 //! call it through [`fs::FileSystem`]. ARCHITECTURE.md is the map, docs/FORMAT.md specifies every stored byte.
 
 pub mod acl;
+pub mod config;
+pub mod dump;
+pub mod engine;
 pub mod env;
 pub mod error;
 pub mod format;
+mod frame_cache;
 pub mod fs;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod kv;
+pub mod limits;
+pub mod locks;
 pub mod ops;
 pub mod store;
 pub mod tree;
 pub mod types;
+pub mod volume;
 
 pub use error::{Error, ErrorKind, Result};

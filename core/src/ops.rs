@@ -5,7 +5,7 @@
 //! nothing behind: its caller drops the transaction. Operations that only read take any [`KvRead`](crate::kv::KvRead). Who may
 //! do what is the kernel's question and not asked here. What Linux's ext4 does decides where POSIX leaves a choice.
 //!
-//! Invariants between operations, which `check` verifies:
+//! Invariants between operations, which [`check::check_all`] verifies:
 //!
 //! - the extents of a file do not overlap, lie inside its size, and sum up to its allocated bytes;
 //! - the usage of a segment is the sum of the lengths of all extents that name it;
@@ -16,6 +16,7 @@
 //! Handles, open counts, locks, quotas and the allocation of numbers are the engine's.
 
 pub mod attrs;
+pub mod check;
 pub mod create;
 pub mod data;
 pub mod dir;
@@ -24,8 +25,12 @@ pub mod inode;
 pub mod link;
 pub mod name;
 pub mod orphan;
+#[cfg(test)]
+mod random;
 pub mod rename;
 pub mod subtree;
+#[cfg(test)]
+mod testkit;
 pub mod usage;
 pub mod xattr;
 

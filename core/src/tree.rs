@@ -30,9 +30,10 @@ pub use cache::{CacheCounts, PageCache, PinSet};
 pub use check::{CheckError, TreeStats, walk};
 pub use checkpoint::{CheckpointWriter, Freed, FreedCell, Frozen, PageOut, Published};
 pub use node::Node;
-pub use page::{KEY_BYTES_MAX, PAGE_BYTES_MAX, PageError, VALUE_BYTES_MAX, decode_page};
+pub use page::{PAGE_BYTES_MAX, PageError, decode_page};
 
-use crate::kv::{KvRead, Miss, PageAddr, Visit};
+use crate::format::keys::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::kv::{KvRead, Miss, PageAddr, Pair, Visit};
 use edit::Pages;
 use node::Child;
 
@@ -305,7 +306,7 @@ impl Tree {
             return Ok(found.map(|at| (page.key(at).to_vec(), page.value(at).to_vec())));
         }
         let first = page.route(from);
-        for at in (first..end.max(first + 1)).rev() {
+        for at in (first..end).rev() {
             if let Some(pair) = self.last_in_page(&self.step(page, at)?, from, to)? {
                 return Ok(Some(pair));
             }
@@ -314,7 +315,6 @@ impl Tree {
     }
 }
 
-type Pair = (Vec<u8>, Vec<u8>);
 type Flow = Result<ControlFlow<()>, Miss>;
 
 /// Turns dirty pages at and below `child` that have become stored into their addresses; returns the memory of those still dirty.

@@ -2,7 +2,7 @@
 //!
 //! Owns the transaction: run an operation on the tree, give it an LSN, queue its record, apply it; reply once the record is in
 //! the log. Parts below this file: `log` (replay log), `flush` (group flush), `staging` (bytes not in the store yet), `upload`
-//! (segments into the store), `checkpoint` and `publish` (roots and heads), `claim` and `recover` (mounting), `commit` (sync operations),
+//! (segments into the store), `checkpoint` (roots and heads), `claim` and `recover` (mounting), `commit` (sync operations),
 //! `collect` (deleting what is dead), `read` (the read path), `files` (the file-system interface).
 //!
 //! Lock order: state, then log queue, then staging, then one segment. None is held across I/O or an await.
@@ -19,7 +19,6 @@ mod handles;
 mod log;
 mod open;
 mod pages;
-mod publish;
 mod read;
 mod recover;
 mod staging;
@@ -28,6 +27,7 @@ mod status;
 mod storage;
 mod tasks;
 mod upload;
+mod write;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -41,7 +41,7 @@ use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::{DataRef, append_record};
 use crate::format::volume::VolumeMeta;
-use crate::format::{ClaimId, ObjectKind};
+use crate::format::{CaseRule, ClaimId, ObjectKind};
 use crate::fs::Caller;
 use crate::kv::{KvRead, Miss, OpError, OpResult, Txn};
 use crate::locks::LockTable;
@@ -50,6 +50,7 @@ use crate::tree::PinSet;
 use crate::types::{Epoch, Ino, Lsn, Nonce, ObjectId, SegmentId};
 
 pub use create::{VolumeSpec, create_volume, read_volume_meta};
+pub use open::CloseReport;
 pub use status::{ConnectionState, VolumeStatus};
 
 use handles::Handles;
@@ -92,7 +93,6 @@ pub(crate) struct Shared {
     pub(crate) frames: frames::FrameReader,
     pub(crate) term: RwLock<Term>,
     pub(crate) next_nonce: AtomicU64,
-    pub(crate) publisher: tokio::sync::Mutex<publish::Publisher>,
     pub(crate) checkpoints: checkpoint::Checkpoints,
     pub(crate) uploads: upload::Uploads,
     pub(crate) commits: commit::Commits,
@@ -104,6 +104,10 @@ pub(crate) struct Shared {
     pub(crate) tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
     /// Signalled when staging or dirty metadata shrank.
     pub(crate) room: Notify,
+    /// Whether the claim is in the store.
+    pub(crate) claimed: tokio::sync::watch::Sender<bool>,
+    /// Whether a checkpoint of this epoch is in the store.
+    pub(crate) opened: tokio::sync::watch::Sender<bool>,
 }
 
 impl Shared {
@@ -116,7 +120,7 @@ impl Shared {
         data: &[DataRef],
         op: impl FnMut(&mut Txn<'_>, &OpCx, Ino) -> OpResult<T>,
     ) -> Result<T> {
-        let (value, lsn) = self.transact_queued(caller, data, op).await?;
+        let (value, lsn) = self.transact_inner(caller, data, true, op).await?;
         self.log.wait_written(lsn).await.inspect_err(|e| self.halt(e.kind(), e.to_string()))?;
         if self.options.replay_log_sync == ReplayLogSync::Always {
             self.flusher.durable(lsn).await.inspect_err(|e| self.halt(e.kind(), e.to_string()))?;
@@ -124,21 +128,28 @@ impl Shared {
         Ok(value)
     }
 
-    /// As [`Shared::transact`], but returns as soon as the record is queued, with its LSN.
-    pub(crate) async fn transact_queued<T>(
+    /// As [`Shared::transact`], but returns as soon as the record is queued, with its LSN. `dirties`: whether a checkpoint
+    /// has a reason to follow.
+    pub(crate) async fn transact_inner<T>(
         &self,
         caller: Caller,
         data: &[DataRef],
+        dirties: bool,
         mut op: impl FnMut(&mut Txn<'_>, &OpCx, Ino) -> OpResult<T>,
     ) -> Result<(T, Lsn)> {
         let cx = self.op_cx(caller);
-        let mut pins = PinSet::new(&self.engine.pages);
+        let mut pins = PinSet::new(Arc::clone(&self.engine.pages));
         self.log.ensure_room(ROOM_PER_OPERATION).await?;
         loop {
             let miss = {
                 let mut state = self.state.write();
                 match self.attempt(&mut state, &cx, data, &mut op) {
-                    Ok(done) => return Ok(done),
+                    Ok(done) => {
+                        if dirties {
+                            state.dirty_lsn = state.last_lsn();
+                        }
+                        return Ok(done);
+                    }
                     Err(OpError::Fs(error)) => return Err(error),
                     Err(OpError::Miss(miss)) => miss,
                 }
@@ -157,7 +168,7 @@ impl Shared {
         state.check_writable()?;
         let mut txn = Txn::new(&state.tree);
         let value = op(&mut txn, cx, state.next_ino)?;
-        collect::bury_dead_segments(&mut txn, &self.staging, state.next_lsn, cx.now)?;
+        collect::bury_dead_segments(&mut txn, state.next_lsn, cx.now)?;
         let writes = txn.into_writes();
         if writes.is_empty() {
             return Ok((value, state.last_lsn()));
@@ -173,7 +184,7 @@ impl Shared {
         let mut record = Vec::with_capacity(256);
         append_record(lsn, writes, data, &mut record);
         self.log.append(lsn, &record);
-        self.commits.note_record(self, &record);
+        self.commits.note_record(&record);
         state.next_lsn = lsn.next();
         if let Err(error) = state.apply(writes, &self.staging) {
             state.halted = Some(Halt { kind: ErrorKind::Internal, why: error.to_string() });
@@ -197,7 +208,7 @@ impl Shared {
                     Err(OpError::Miss(miss)) => miss,
                 }
             };
-            let pins = pins.get_or_insert_with(|| PinSet::new(&self.engine.pages));
+            let pins = pins.get_or_insert_with(|| PinSet::new(Arc::clone(&self.engine.pages)));
             self.pages.load(miss, pins).await?;
         }
     }
@@ -208,7 +219,7 @@ impl Shared {
     }
 
     pub(crate) fn op_cx(&self, caller: Caller) -> OpCx {
-        OpCx { now: self.env.clock.now(), caller, case_insensitive: self.meta.case_insensitive() }
+        OpCx { now: self.env.clock.now(), caller, case_insensitive: self.meta.case == CaseRule::Insensitive }
     }
 
     /// Stops accepting changes, for good. Data already staged stays on disk.
@@ -245,11 +256,13 @@ impl Shared {
 
     /// Records that object `id` may exist from now on, before it is written.
     pub(crate) async fn intend(&self, kind: ObjectKind, id: ObjectId) -> Result<()> {
-        self.transact(Caller::default(), &[], |tx, _, _| {
-            tx.put(crate::format::keys::intent_key(kind, id), crate::format::intent::encode());
-            Ok(())
-        })
-        .await
+        let ((), lsn) = self
+            .housekeep_queued(|tx| {
+                tx.put(crate::format::keys::intent_key(kind, id), crate::format::intent::encode());
+                Ok(())
+            })
+            .await?;
+        self.log.wait_written(lsn).await
     }
 }
 

@@ -31,8 +31,7 @@ impl OsDir {
     /// `WouldBlock` when another process holds the lock; else as the OS gives them.
     pub fn open_locked(root: &Path) -> io::Result<Self> {
         fs::create_dir_all(root)?;
-        let lock =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(root.join(LOCK_FILE))?;
+        let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(root.join(LOCK_FILE))?;
         lock.try_lock().map_err(|e| match e {
             fs::TryLockError::WouldBlock => {
                 io::Error::new(io::ErrorKind::WouldBlock, format!("{} is in use by another process", root.display()))

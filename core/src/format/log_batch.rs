@@ -27,11 +27,19 @@ pub struct LogBatch {
     pub claim: ClaimId,
     /// LSN of the first record.
     pub first_lsn: Lsn,
+    /// Location records of the segments that the records name: applied before them, without LSNs.
+    pub locations: Vec<RecordBody>,
     /// The records with LSNs from `first_lsn`.
     pub records: Vec<RecordBody>,
 }
 
 impl LogBatch {
+    /// A batch that ends a log.
+    #[must_use]
+    pub fn seal(claim: ClaimId, next_lsn: Lsn) -> Self {
+        Self { seal: true, claim, first_lsn: next_lsn, ..Self::default() }
+    }
+
     /// The payload.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -47,6 +55,10 @@ impl LogBatch {
         out.put_varint(if self.seal { SEAL } else { 0 } | if self.release_end { RELEASE_END } else { 0 });
         out.extend_from_slice(&self.claim.0);
         out.put_varint(self.first_lsn.0);
+        out.put_varint(self.locations.len() as u64);
+        for location in &self.locations {
+            out.put_bytes(&encode_body(location));
+        }
         out.put_varint(bodies.len() as u64);
         for body in bodies {
             out.put_bytes(body.as_ref());
@@ -68,6 +80,8 @@ impl LogBatch {
         let claim = ClaimId(r.array()?);
         let first_lsn = Lsn(r.varint()?);
         let count = r.count(1 + BODY_BYTES_MIN)?;
+        let locations = (0..count).map(|_| RecordBody::decode(r.bytes()?)).collect::<FormatResult<_>>()?;
+        let count = r.count(1 + BODY_BYTES_MIN)?;
         let seal = flags & SEAL != 0;
         if seal && count != 0 {
             return Err(r.invalid(format!("a seal with {count} records")));
@@ -77,7 +91,7 @@ impl LogBatch {
         }
         let records = (0..count).map(|_| RecordBody::decode(r.bytes()?)).collect::<FormatResult<_>>()?;
         r.finish()?;
-        Ok(Self { seal, release_end: flags & RELEASE_END != 0, claim, first_lsn, records })
+        Ok(Self { seal, release_end: flags & RELEASE_END != 0, claim, first_lsn, locations, records })
     }
 
     /// The stored object: one LogBatch frame.

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use super::error::{FormatError, FormatResult};
 use super::frame::{self, Codec, FRAME_HEADER_LEN, FrameHeader, FrameKind, LOGICAL_BYTES_MAX};
 use super::object_kind::ObjectKind;
+use super::segment::{SEGMENT_SLOTS_MAX, SlotFrame};
 use super::varint::{Reader, Writer};
 use crate::types::{Epoch, Nonce, SegmentId};
 
@@ -254,6 +255,17 @@ impl PackIndex {
         self.entries.binary_search_by_key(&number, |e| e.number).ok().and_then(|i| self.entries.get(i))
     }
 
+    /// A data pack's frames by slot, for [`super::SegmentLocation::build`]; `None` for dropped slots.
+    #[must_use]
+    pub fn slots(&self) -> Vec<Option<SlotFrame>> {
+        let mut slots = Vec::new();
+        for entry in &self.entries {
+            slots.resize(entry.number as usize, None);
+            slots.push(Some(SlotFrame { total_len: entry.total_len, logical_len: entry.logical_len }));
+        }
+        slots
+    }
+
     /// The payload of the Index frame.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -355,7 +367,7 @@ fn decode_entry(r: &mut Reader<'_>, pack: ObjectKind, last: Option<u32>, offset:
 /// Whether a frame may have this number after one with number `last`.
 fn number_belongs(pack: ObjectKind, last: Option<u32>, number: u32) -> bool {
     match pack {
-        ObjectKind::Data => last.is_none_or(|last| last < number),
+        ObjectKind::Data => number < SEGMENT_SLOTS_MAX && last.is_none_or(|last| last < number),
         ObjectKind::Meta => number == 0,
     }
 }
@@ -392,6 +404,9 @@ mod tests {
         assert_eq!(PackIndex::decode_object(&object).as_ref(), Ok(&index));
         assert_eq!(index.segment, SEGMENT);
         assert_eq!(index.find(4), None);
+        let slots = index.slots();
+        assert_eq!(slots.iter().map(Option::is_some).filter(|&there| there).count(), 2);
+        assert_eq!(slots[9].map(|s| s.total_len), index.find(9).map(|e| e.total_len));
         assert_eq!(index.find(9).copied(), filled.ok());
         for (number, payload) in [(3, &[1; 5000][..]), (9, b"tail")] {
             let entry = index.find(number).expect("appended");

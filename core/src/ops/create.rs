@@ -10,8 +10,10 @@ use crate::fs::{Attr, FileKind, NewNode, OpenFlags, SYMLINK_BYTES_MAX};
 use crate::kv::{KvRead, OpResult, Txn};
 use crate::types::Ino;
 
-use super::name::{self, Purpose};
-use super::{OpCx, data, dir, inode, orphan, xattr};
+use super::{OpCx, data, dir, inode, name, orphan, xattr};
+
+/// The bits that mkdir takes: a directory's sgid comes from its parent only.
+const MKDIR_PERM: u16 = 0o1777;
 
 /// What [`create`] answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,14 +44,7 @@ pub fn make_root(tx: &mut Txn<'_>, cx: &OpCx, perm: u16) {
 /// # Errors
 /// `AlreadyExists`, `NotFound` (in a removed directory), `NotADirectory`, `Stale`, errors of the name, and `InvalidArgument`
 /// for a directory or a symlink.
-pub fn mknod(
-    tx: &mut Txn<'_>,
-    cx: &OpCx,
-    parent: Ino,
-    name: &[u8],
-    node: NewNode,
-    new_ino: Ino,
-) -> OpResult<Attr> {
+pub fn mknod(tx: &mut Txn<'_>, cx: &OpCx, parent: Ino, name: &[u8], node: NewNode, new_ino: Ino) -> OpResult<Attr> {
     if matches!(node.kind, FileKind::Dir | FileKind::Symlink) {
         return Err(Error::new(ErrorKind::InvalidArgument, "mknod makes no directories and no symlinks").into());
     }
@@ -74,21 +69,14 @@ pub fn mkdir(
     new_ino: Ino,
 ) -> OpResult<Attr> {
     let record = blank(cx, FileKind::Dir);
-    make(tx, cx, parent, name, record, Mode { perm, umask }, new_ino)
+    make(tx, cx, parent, name, record, Mode { perm: perm & MKDIR_PERM, umask }, new_ino)
 }
 
 /// Makes a symlink. Its permission bits are 0o777 and mean nothing.
 ///
 /// # Errors
 /// As for [`mknod`]; `NotFound` for an empty target, `NameTooLong` for one that is too long, `InvalidArgument` for one with a NUL.
-pub fn symlink(
-    tx: &mut Txn<'_>,
-    cx: &OpCx,
-    parent: Ino,
-    name: &[u8],
-    target: &[u8],
-    new_ino: Ino,
-) -> OpResult<Attr> {
+pub fn symlink(tx: &mut Txn<'_>, cx: &OpCx, parent: Ino, name: &[u8], target: &[u8], new_ino: Ino) -> OpResult<Attr> {
     if target.is_empty() {
         return Err(Error::new(ErrorKind::NotFound, "empty symlink target").into());
     }
@@ -108,7 +96,7 @@ pub fn symlink(
 /// `flags.truncate`.
 ///
 /// # Errors
-/// As for [`mknod`]; `IsADirectory` for a directory, `AlreadyExists` for anything else that is not a regular file.
+/// As for [`mknod`]; `IsADirectory` for a directory, `InvalidArgument` for anything else that is not a regular file.
 #[expect(clippy::too_many_arguments, reason = "what open(2) with O_CREAT is told, and the number")]
 pub fn create(
     tx: &mut Txn<'_>,
@@ -121,23 +109,35 @@ pub fn create(
     new_ino: Ino,
 ) -> OpResult<Created> {
     inode::load_dir(tx, parent)?;
-    name::check_form(name)?;
-    if let (false, Some(entry)) = (flags.exclusive, find_any(tx, cx, parent, name)?) {
-        return Ok(Created { attr: open_existing(tx, cx, entry, flags)?, fresh: false });
+    name::check_length(name)?;
+    if let (false, Some(ino)) = (flags.exclusive, find_any(tx, cx, parent, name)?) {
+        return Ok(Created { attr: open_existing(tx, cx, ino, flags)?, fresh: false });
     }
     let node = NewNode { kind: FileKind::File, perm, umask, rdev: 0 };
     Ok(Created { attr: mknod(tx, cx, parent, name, node, new_ino)?, fresh: true })
 }
 
-/// Creates a regular file without a name: an orphan until [`super::link`] names it.
+/// Creates a regular file without a name: an orphan until [`super::link`] names it, for ever if `flags.exclusive`.
 ///
 /// # Errors
 /// `NotADirectory`, `NotFound`, `Stale`.
-pub fn tmpfile(tx: &mut Txn<'_>, cx: &OpCx, parent: Ino, perm: u16, umask: u16, new_ino: Ino) -> OpResult<Attr> {
+pub fn tmpfile(
+    tx: &mut Txn<'_>,
+    cx: &OpCx,
+    parent: Ino,
+    perm: u16,
+    umask: u16,
+    flags: OpenFlags,
+    new_ino: Ino,
+) -> OpResult<Attr> {
     let dir = inode::load_live_dir(tx, parent)?;
     let mut record = blank(cx, FileKind::File);
     inherit(tx, (parent, &dir), (new_ino, &mut record), Mode { perm, umask })?;
     record.nlink = 0;
+    if flags.exclusive {
+        // What has a parent and no link was removed, as far as `link` can see.
+        record.parent = parent;
+    }
     inode::store(tx, new_ino, &record);
     orphan::add(tx, new_ino);
     Ok(inode::attr(&record, new_ino))
@@ -152,13 +152,10 @@ fn find_any(kv: &dyn KvRead, cx: &OpCx, parent: Ino, name: &[u8]) -> OpResult<Op
 }
 
 fn open_existing(tx: &mut Txn<'_>, cx: &OpCx, ino: Ino, flags: OpenFlags) -> OpResult<Attr> {
-    let record = inode::load(tx, ino)?;
-    match record.kind {
-        FileKind::File if flags.truncate => data::truncate(tx, cx, ino, 0, flags.kill_suid_sgid),
-        FileKind::File => Ok(inode::attr(&record, ino)),
-        FileKind::Dir => Err(Error::new(ErrorKind::IsADirectory, format!("inode {ino} is a directory")).into()),
-        _ => Err(Error::new(ErrorKind::AlreadyExists, format!("inode {ino} is not a regular file")).into()),
+    if flags.truncate {
+        return data::truncate(tx, cx, ino, 0, flags.kill_suid_sgid);
     }
+    Ok(inode::attr(&inode::load_file(tx, ino)?, ino))
 }
 
 /// A record that belongs to the caller, made now.
@@ -176,9 +173,7 @@ fn make(
     mode: Mode,
     new_ino: Ino,
 ) -> OpResult<Attr> {
-    let mut dir = inode::load_live_dir(tx, parent)?;
-    name::check(name, Purpose::Create)?;
-    dir::check_free(tx, cx, parent, name)?;
+    let mut dir = dir::load_for_new(tx, cx, parent, name)?;
     inherit(tx, (parent, &dir), (new_ino, &mut record), mode)?;
     record.parent = parent;
     dir::add(tx, cx, (parent, &mut dir), name, (new_ino, record.kind))?;
@@ -224,4 +219,116 @@ fn inherit(
 /// The default ACL of a directory.
 fn default_acl(kv: &dyn KvRead, dir: Ino) -> OpResult<Option<Acl>> {
     xattr::load_acl(kv, dir, acl::XATTR_DEFAULT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::Caller;
+    use crate::ops::testkit::World;
+    use crate::types::Timestamp;
+
+    #[test]
+    fn a_new_inode_is_stamped_owned_and_counted() {
+        let mut world = World::new(false);
+        let root_before = world.record(Ino::ROOT);
+        let dir = world.mkdir(Ino::ROOT, "d");
+        let (root, attr) = (world.record(Ino::ROOT), world.attr(dir));
+        assert_eq!((root.nlink, root.entry_count), (3, 1));
+        assert_eq!((root.mtime, root.ctime, root.atime), (world.now(), world.now(), root_before.atime));
+        assert_eq!((attr.nlink, attr.uid, attr.gid, attr.perm), (2, 10, 20, 0o755));
+        assert_eq!([attr.atime, attr.mtime, attr.ctime, attr.btime], [world.now(); 4]);
+        let fifo = world.mknod(Ino::ROOT, "p", FileKind::Fifo, 0o600);
+        assert_eq!((fifo.nlink, fifo.rdev, fifo.kind), (1, 0, FileKind::Fifo));
+        assert_eq!(world.record(Ino::ROOT).nlink, 3, "only directories count as links");
+        world.check();
+    }
+
+    #[test]
+    fn umask_applies_and_devices_keep_their_number() {
+        let mut world = World::new(false);
+        let node = NewNode { kind: FileKind::CharDevice, perm: 0o4777, umask: 0o27, rdev: 0x103 };
+        let attr = world.ok(|tx, cx, new| mknod(tx, cx, Ino::ROOT, b"c", node, new));
+        assert_eq!((attr.perm, attr.rdev), (0o4750, 0x103));
+        let node = NewNode { kind: FileKind::File, ..node };
+        assert_eq!(world.ok(|tx, cx, new| mknod(tx, cx, Ino::ROOT, b"f", node, new)).rdev, 0);
+        let node = NewNode { kind: FileKind::Dir, ..node };
+        assert_eq!(world.err(|tx, cx, new| mknod(tx, cx, Ino::ROOT, b"x", node, new)), ErrorKind::InvalidArgument);
+    }
+
+    #[test]
+    fn a_set_group_id_directory_passes_its_group_on() {
+        let mut world = World::new(false);
+        let dir = world.mkdir(Ino::ROOT, "d");
+        let set = crate::fs::SetAttr { perm: Some(0o2775), gid: Some(77), ..Default::default() };
+        world.ok(|tx, cx, _| crate::ops::setattr(tx, cx, dir, set));
+        let sub = world.mkdir(dir, "sub");
+        let file = world.mkfile(dir, "f");
+        assert_eq!((world.attr(sub).gid, world.attr(sub).perm), (77, 0o2755));
+        assert_eq!((world.attr(file).gid, world.attr(file).perm), (77, 0o644));
+        let own = world.ok(|tx, cx, new| mkdir(tx, cx, Ino::ROOT, b"own", 0o6777, 0, new));
+        assert_eq!(own.perm, 0o777, "a directory's sgid comes from its parent only");
+    }
+
+    #[test]
+    fn creating_fails_for_the_right_reason() {
+        let mut world = World::new(false);
+        let file = world.mkfile(Ino::ROOT, "f");
+        let gone = world.mkdir(Ino::ROOT, "gone");
+        world.ok(|tx, cx, _| crate::ops::rmdir(tx, cx, Ino::ROOT, b"gone"));
+        for (parent, name, kind) in [
+            (Ino::ROOT, &b"f"[..], ErrorKind::AlreadyExists),
+            (Ino::ROOT, b".", ErrorKind::AlreadyExists),
+            (Ino::ROOT, b"..", ErrorKind::AlreadyExists),
+            (Ino::ROOT, b"", ErrorKind::NotFound),
+            (Ino::ROOT, b"a/b", ErrorKind::InvalidArgument),
+            (Ino::ROOT, &[b'x'; 256], ErrorKind::NameTooLong),
+            (file, b"x", ErrorKind::NotADirectory),
+            (gone, b"x", ErrorKind::NotFound),
+            (Ino(99), b"x", ErrorKind::Stale),
+        ] {
+            assert_eq!(world.err(|tx, cx, new| mkdir(tx, cx, parent, name, 0, 0, new)), kind, "{name:?}");
+        }
+        let mut symlink_err = |target: &[u8]| world.err(|tx, cx, new| symlink(tx, cx, Ino::ROOT, b"s", target, new));
+        assert_eq!(symlink_err(b""), ErrorKind::NotFound);
+        assert_eq!(symlink_err(&[b'x'; 4096]), ErrorKind::NameTooLong);
+        world.check();
+    }
+
+    #[test]
+    fn create_opens_what_is_there_unless_exclusive() {
+        let mut world = World::new(false);
+        let file = world.mkfile(Ino::ROOT, "f");
+        world.write(file, 0, 10, 1, 0);
+        world.mkdir(Ino::ROOT, "d");
+        world.mknod(Ino::ROOT, "p", FileKind::Fifo, 0);
+        let run = |world: &mut World, name: &[u8], exclusive, truncate| {
+            let flags = OpenFlags { exclusive, truncate, ..OpenFlags::default() };
+            world.run(|tx, cx, new| create(tx, cx, Ino::ROOT, name, 0o666, 0o22, flags, new))
+        };
+        let opened = run(&mut world, b"f", false, false).expect("opens");
+        assert_eq!((opened.attr.ino, opened.attr.size, opened.fresh), (file, 10, false));
+        let cut = run(&mut world, b"f", false, true).expect("opens");
+        assert_eq!((cut.attr.size, cut.attr.allocated_bytes, cut.attr.mtime), (0, 0, world.now()));
+        assert_eq!(run(&mut world, b"f", true, false), Err(ErrorKind::AlreadyExists));
+        assert_eq!(run(&mut world, b"d", false, false), Err(ErrorKind::IsADirectory));
+        assert_eq!(run(&mut world, b"p", false, false), Err(ErrorKind::InvalidArgument));
+        let made = run(&mut world, b"new", true, false).expect("creates");
+        assert_eq!((made.fresh, made.attr.perm), (true, 0o644));
+        world.check();
+    }
+
+    #[test]
+    fn the_root_belongs_to_who_makes_it() {
+        let mut world = World::new(false);
+        let caller = Caller { uid: 5, gid: 6, pid: 0 };
+        world.cx = OpCx { caller, now: Timestamp::new(1, 2), case_insensitive: false };
+        world.ok(|tx, cx, _| {
+            make_root(tx, cx, 0o700);
+            Ok(())
+        });
+        let root = world.attr(Ino::ROOT);
+        assert_eq!((root.uid, root.gid, root.perm, root.nlink), (5, 6, 0o700, 2));
+        world.check();
+    }
 }

@@ -34,7 +34,7 @@ pub struct Entry {
 /// `NotFound`, `NotADirectory`, `NameTooLong`, `InvalidArgument`, `Stale`.
 pub fn lookup(kv: &dyn KvRead, cx: &OpCx, parent: Ino, name: &[u8]) -> OpResult<Attr> {
     let dir = inode::load_dir(kv, parent)?;
-    name::check_form(name)?;
+    name::check_length(name)?;
     let ino = match name {
         b"." => return Ok(inode::attr(&dir, parent)),
         b".." => dir.parent,
@@ -109,15 +109,19 @@ pub(crate) fn target(kv: &dyn KvRead, dir: Ino, entry: &Dirent) -> OpResult<Inod
     inode::try_load(kv, entry.ino)?.ok_or_else(|| dangling(dir, entry.ino))
 }
 
-/// Fails if the entry `name` exists.
+/// The record of a directory in which the entry `name` can be made.
 ///
 /// # Errors
-/// `AlreadyExists`.
-pub(crate) fn check_free(kv: &dyn KvRead, cx: &OpCx, dir: Ino, name: &[u8]) -> OpResult<()> {
-    match find(kv, cx, dir, name)? {
-        Some(_) => Err(Error::new(ErrorKind::AlreadyExists, format!("entry exists in directory {dir}")).into()),
-        None => Ok(()),
+/// `NotADirectory`, `Stale`, errors of the name, `AlreadyExists`, or `NotFound` in a removed directory; the first that applies.
+pub(crate) fn load_for_new(kv: &dyn KvRead, cx: &OpCx, dir: Ino, name: &[u8]) -> OpResult<InodeRecord> {
+    let record = inode::load_dir(kv, dir)?;
+    name::check_length(name)?;
+    if name::is_dots(name) || find(kv, cx, dir, name)?.is_some() {
+        return Err(Error::new(ErrorKind::AlreadyExists, format!("entry exists in directory {dir}")).into());
     }
+    name::check_new(name)?;
+    inode::check_live(dir, &record)?;
+    Ok(record)
 }
 
 /// Adds an entry that is known not to exist and counts it.
@@ -174,4 +178,67 @@ pub(crate) fn name_in_key(key: &[u8]) -> OpResult<Vec<u8>> {
 
 fn dangling(dir: Ino, ino: Ino) -> OpError {
     Error::new(ErrorKind::Corrupt, format!("directory {dir} names inode {ino}, which does not exist")).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testkit::World;
+
+    #[test]
+    fn lookup_knows_dots_and_refuses_what_is_not_there() {
+        let mut world = World::new(false);
+        let dir = world.mkdir(Ino::ROOT, "d");
+        let file = world.mkfile(dir, "f");
+        for (parent, name, found) in [
+            (dir, &b"."[..], Ok(dir)),
+            (dir, b"..", Ok(Ino::ROOT)),
+            (Ino::ROOT, b"..", Ok(Ino::ROOT)),
+            (dir, b"f", Ok(file)),
+            (dir, b"F", Err(ErrorKind::NotFound)),
+            (file, b"f", Err(ErrorKind::NotADirectory)),
+            (Ino(99), b"f", Err(ErrorKind::Stale)),
+            (dir, &[b'x'; 256], Err(ErrorKind::NameTooLong)),
+        ] {
+            let answer = match lookup(&world.kv, &world.cx, parent, name) {
+                Ok(attr) => Ok(attr.ino),
+                Err(OpError::Fs(error)) => Err(error.kind()),
+                Err(OpError::Miss(_)) => panic!("resident"),
+            };
+            assert_eq!(answer, found, "{name:?} in {parent}");
+        }
+    }
+
+    #[test]
+    fn pages_follow_each_other_in_byte_order() {
+        let mut world = World::new(false);
+        for name in ["b", "a", "ab", "B", "\u{e4}", "c"] {
+            world.mkfile(Ino::ROOT, name);
+        }
+        let mut seen = Vec::new();
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = readdir_page(&world.kv, Ino::ROOT, after.as_deref(), 2, true).expect("lists");
+            let Some(last) = page.last() else { break };
+            after = Some(last.key_name.clone());
+            for entry in page {
+                assert_eq!(entry.attr.map(|attr| attr.ino), Some(entry.ino));
+                seen.push(String::from_utf8(entry.display).expect("utf-8"));
+            }
+        }
+        assert_eq!(seen, ["B", "a", "ab", "b", "c", "\u{e4}"]);
+    }
+
+    #[test]
+    fn a_case_insensitive_directory_finds_any_spelling_and_shows_the_first() {
+        let mut world = World::new(true);
+        let file = world.mkfile(Ino::ROOT, "ReadMe \u{c4}");
+        assert_eq!(world.find(Ino::ROOT, "README \u{e4}"), Some(file));
+        assert_eq!(world.names(Ino::ROOT), "ReadMe \u{c4}");
+        let kind = world.err(|tx, cx, new| crate::ops::mkdir(tx, cx, Ino::ROOT, "readme \u{e4}".as_bytes(), 0, 0, new));
+        assert_eq!(kind, ErrorKind::AlreadyExists);
+        world.ok(|tx, cx, _| crate::ops::unlink(tx, cx, Ino::ROOT, "README \u{c4}".as_bytes()));
+        assert_eq!(world.names(Ino::ROOT), "");
+        world.check();
+    }
 }

@@ -78,10 +78,19 @@ pub(crate) fn load_dir(kv: &dyn KvRead, ino: Ino) -> OpResult<InodeRecord> {
 /// `Stale`, `NotADirectory`, or `NotFound` for a directory that was removed and is only still open.
 pub(crate) fn load_live_dir(kv: &dyn KvRead, ino: Ino) -> OpResult<InodeRecord> {
     let record = load_dir(kv, ino)?;
+    check_live(ino, &record)?;
+    Ok(record)
+}
+
+/// Fails if a directory was removed and is only still open.
+///
+/// # Errors
+/// `NotFound`.
+pub(crate) fn check_live(ino: Ino, record: &InodeRecord) -> OpResult<()> {
     if record.nlink == 0 {
         return Err(Error::new(ErrorKind::NotFound, format!("directory {ino} was removed")).into());
     }
-    Ok(record)
+    Ok(())
 }
 
 /// The record of a regular file.
@@ -90,8 +99,17 @@ pub(crate) fn load_live_dir(kv: &dyn KvRead, ino: Ino) -> OpResult<InodeRecord> 
 /// `Stale`, `IsADirectory`, or `InvalidArgument` for the other kinds.
 pub(crate) fn load_file(kv: &dyn KvRead, ino: Ino) -> OpResult<InodeRecord> {
     let record = load(kv, ino)?;
+    check_file(ino, &record)?;
+    Ok(record)
+}
+
+/// Fails unless the record is a regular file's.
+///
+/// # Errors
+/// `IsADirectory`, or `InvalidArgument` for the other kinds.
+pub(crate) fn check_file(ino: Ino, record: &InodeRecord) -> OpResult<()> {
     match record.kind {
-        FileKind::File => Ok(record),
+        FileKind::File => Ok(()),
         FileKind::Dir => Err(Error::new(ErrorKind::IsADirectory, format!("inode {ino} is a directory")).into()),
         _ => Err(Error::new(ErrorKind::InvalidArgument, format!("inode {ino} is not a regular file")).into()),
     }

@@ -6,8 +6,7 @@ use crate::fs::{Attr, FileKind, LINKS_MAX};
 use crate::kv::{KvRead, OpResult, Txn};
 use crate::types::Ino;
 
-use super::name::{self, Purpose};
-use super::{OpCx, dir, inode, orphan};
+use super::{OpCx, dir, inode, name, orphan};
 
 /// An inode that lost a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,10 +25,8 @@ pub struct Removed {
 /// `NotPermitted` for a directory, `TooManyLinks`, `NotFound` for a file whose last name was removed, `AlreadyExists`,
 /// `NotADirectory`, `Stale`, errors of the name.
 pub fn link(tx: &mut Txn<'_>, cx: &OpCx, ino: Ino, new_parent: Ino, new_name: &[u8]) -> OpResult<Attr> {
-    let mut dir = inode::load_live_dir(tx, new_parent)?;
-    name::check(new_name, Purpose::Create)?;
-    dir::check_free(tx, cx, new_parent, new_name)?;
     let mut record = inode::load(tx, ino)?;
+    let mut dir = dir::load_for_new(tx, cx, new_parent, new_name)?;
     check_linkable(ino, &record)?;
     if record.nlink == 0 {
         orphan::remove(tx, ino);
@@ -50,7 +47,7 @@ pub fn link(tx: &mut Txn<'_>, cx: &OpCx, ino: Ino, new_parent: Ino, new_name: &[
 /// `NotFound`, `IsADirectory`, `NotADirectory`, `Stale`, errors of the name.
 pub fn unlink(tx: &mut Txn<'_>, cx: &OpCx, parent: Ino, name: &[u8]) -> OpResult<Removed> {
     let mut dir = inode::load_dir(tx, parent)?;
-    name::check(name, Purpose::Unlink)?;
+    name::check_entry(name)?;
     let entry = dir::get(tx, cx, parent, name)?;
     if entry.kind == FileKind::Dir {
         return Err(Error::new(ErrorKind::IsADirectory, format!("inode {} is a directory", entry.ino)).into());
@@ -67,7 +64,7 @@ pub fn unlink(tx: &mut Txn<'_>, cx: &OpCx, parent: Ino, name: &[u8]) -> OpResult
 /// `NotFound`, `NotADirectory`, `NotEmpty`, `Stale`, errors of the name.
 pub fn rmdir(tx: &mut Txn<'_>, cx: &OpCx, parent: Ino, name: &[u8]) -> OpResult<Removed> {
     let mut dir = inode::load_dir(tx, parent)?;
-    name::check(name, Purpose::Rmdir)?;
+    name::check_entry(name)?;
     let entry = dir::get(tx, cx, parent, name)?;
     if entry.kind != FileKind::Dir {
         return Err(Error::new(ErrorKind::NotADirectory, format!("inode {} is not a directory", entry.ino)).into());
@@ -95,9 +92,9 @@ pub(crate) fn check_empty(kv: &dyn KvRead, ino: Ino) -> OpResult<()> {
 
 /// Takes one link off an inode whose entry in `dir` has just been dropped; a directory loses all of its links.
 pub(crate) fn drop_link(tx: &mut Txn<'_>, cx: &OpCx, dir: Ino, ino: Ino) -> OpResult<Removed> {
-    let mut record = inode::try_load(tx, ino)?
-        .filter(|record| record.nlink > 0)
-        .ok_or_else(|| Error::new(ErrorKind::Corrupt, format!("directory {dir} names inode {ino}, which has no link")))?;
+    let mut record = inode::try_load(tx, ino)?.filter(|record| record.nlink > 0).ok_or_else(|| {
+        Error::new(ErrorKind::Corrupt, format!("directory {dir} names inode {ino}, which has no link"))
+    })?;
     record.nlink = if record.kind == FileKind::Dir { 0 } else { record.nlink - 1 };
     record.ctime = cx.now;
     let orphaned = record.nlink == 0;
@@ -120,4 +117,102 @@ fn check_linkable(ino: Ino, record: &InodeRecord) -> OpResult<()> {
         return Err(Error::new(ErrorKind::TooManyLinks, format!("inode {ino} has {} links", record.nlink)).into());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::OpenFlags;
+    use crate::ops::testkit::World;
+    use crate::ops::{mkdir, tmpfile};
+
+    #[test]
+    fn link_counts_and_stamps() {
+        let mut world = World::new(false);
+        let dir = world.mkdir(Ino::ROOT, "d");
+        let file = world.mkfile(Ino::ROOT, "f");
+        let mtime = world.attr(file).mtime;
+        let attr = world.ok(|tx, cx, _| link(tx, cx, file, dir, b"g"));
+        assert_eq!((attr.nlink, attr.ctime, attr.mtime), (2, world.now(), mtime));
+        assert_eq!((world.attr(dir).mtime, world.attr(dir).ctime), (world.now(), world.now()));
+        assert_eq!(world.record(file).parent, dir);
+        assert_eq!(world.err(|tx, cx, _| link(tx, cx, file, dir, b"g")), ErrorKind::AlreadyExists);
+        assert_eq!(world.err(|tx, cx, _| link(tx, cx, dir, dir, b"x")), ErrorKind::NotPermitted);
+        assert_eq!(world.err(|tx, cx, _| link(tx, cx, Ino(99), dir, b"x")), ErrorKind::Stale);
+        world.check();
+    }
+
+    #[test]
+    fn links_end_at_their_most() {
+        let mut world = World::new(false);
+        let file = world.mkfile(Ino::ROOT, "f");
+        let mut record = world.record(file);
+        record.nlink = LINKS_MAX;
+        world.kv.0.insert(crate::format::keys::inode_key(file), record.encode());
+        assert_eq!(world.err(|tx, cx, _| link(tx, cx, file, Ino::ROOT, b"x")), ErrorKind::TooManyLinks);
+    }
+
+    #[test]
+    fn the_last_unlink_leaves_an_orphan_that_cannot_be_named_again() {
+        let mut world = World::new(false);
+        let file = world.mkfile(Ino::ROOT, "f");
+        world.ok(|tx, cx, _| link(tx, cx, file, Ino::ROOT, b"g"));
+        let removed = world.ok(|tx, cx, _| unlink(tx, cx, Ino::ROOT, b"f"));
+        assert_eq!(removed, Removed { ino: file, kind: FileKind::File, orphaned: false });
+        assert_eq!((world.attr(file).nlink, world.attr(file).ctime), (1, world.now()));
+        let removed = world.ok(|tx, cx, _| unlink(tx, cx, Ino::ROOT, b"g"));
+        assert!(removed.orphaned);
+        assert_eq!((world.attr(file).nlink, world.attr(file).ctime), (0, world.now()));
+        assert_eq!((world.attr(Ino::ROOT).mtime, world.attr(Ino::ROOT).ctime), (world.now(), world.now()));
+        assert_eq!(crate::ops::orphans(&world.kv, Ino(0), 9).expect("resident"), [file]);
+        assert_eq!(world.err(|tx, cx, _| link(tx, cx, file, Ino::ROOT, b"h")), ErrorKind::NotFound);
+        world.check();
+    }
+
+    #[test]
+    fn an_unnamed_file_can_be_named_unless_exclusive() {
+        let mut world = World::new(false);
+        let make = |world: &mut World, exclusive| {
+            let flags = OpenFlags { exclusive, ..OpenFlags::default() };
+            world.ok(|tx, cx, new| tmpfile(tx, cx, Ino::ROOT, 0o600, 0, flags, new)).ino
+        };
+        let (open, closed) = (make(&mut world, false), make(&mut world, true));
+        assert_eq!(world.attr(open).nlink, 0);
+        world.check();
+        assert_eq!(world.ok(|tx, cx, _| link(tx, cx, open, Ino::ROOT, b"f")).nlink, 1);
+        assert_eq!(world.err(|tx, cx, _| link(tx, cx, closed, Ino::ROOT, b"g")), ErrorKind::NotFound);
+        assert_eq!(crate::ops::orphans(&world.kv, Ino(0), 9).expect("resident"), [closed]);
+        world.check();
+    }
+
+    #[test]
+    fn removing_fails_for_the_right_reason() {
+        let mut world = World::new(false);
+        let dir = world.mkdir(Ino::ROOT, "d");
+        let file = world.mkfile(dir, "f");
+        let mut unlink_err = |parent, name: &[u8]| world.err(|tx, cx, _| unlink(tx, cx, parent, name));
+        assert_eq!(unlink_err(Ino::ROOT, b"d"), ErrorKind::IsADirectory);
+        assert_eq!(unlink_err(Ino::ROOT, b"x"), ErrorKind::NotFound);
+        assert_eq!(unlink_err(Ino::ROOT, b"."), ErrorKind::InvalidArgument);
+        assert_eq!(unlink_err(file, b"x"), ErrorKind::NotADirectory);
+        let mut rmdir_err = |parent, name: &[u8]| world.err(|tx, cx, _| rmdir(tx, cx, parent, name));
+        assert_eq!(rmdir_err(Ino::ROOT, b"d"), ErrorKind::NotEmpty);
+        assert_eq!(rmdir_err(dir, b"f"), ErrorKind::NotADirectory);
+        assert_eq!(rmdir_err(dir, b".."), ErrorKind::InvalidArgument);
+        assert_eq!(rmdir_err(dir, &[b'x'; 256]), ErrorKind::NameTooLong);
+        world.check();
+    }
+
+    #[test]
+    fn a_removed_directory_takes_no_names() {
+        let mut world = World::new(false);
+        let dir = world.mkdir(Ino::ROOT, "d");
+        let removed = world.ok(|tx, cx, _| rmdir(tx, cx, Ino::ROOT, b"d"));
+        assert_eq!(removed, Removed { ino: dir, kind: FileKind::Dir, orphaned: true });
+        assert_eq!((world.attr(dir).nlink, world.attr(dir).ctime), (0, world.now()));
+        assert_eq!(world.attr(Ino::ROOT).nlink, 2);
+        assert_eq!(world.err(|tx, cx, new| mkdir(tx, cx, dir, b"x", 0, 0, new)), ErrorKind::NotFound);
+        assert_eq!(world.names(dir), "");
+        world.check();
+    }
 }

@@ -13,48 +13,38 @@ use crate::fs::NAME_BYTES_MAX;
 
 use super::OpCx;
 
-/// What a name is to be used for; decides what `.` and `..` are answered with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// To be created.
-    Create,
-    /// To be removed as something that is not a directory.
-    Unlink,
-    /// To be removed as a directory.
-    Rmdir,
-    /// Either end of a rename.
-    Rename,
+/// Fails unless `name` may be the name of an entry that exists: neither empty nor too long, neither `.` nor `..`.
+pub(crate) fn check_entry(name: &[u8]) -> Result<()> {
+    check_length(name)?;
+    if is_dots(name) {
+        return Err(Error::new(ErrorKind::InvalidArgument, "`.` and `..` are not entries"));
+    }
+    Ok(())
 }
 
-/// Fails unless `name` may be the name of an entry. For [`Purpose::Create`] with `.` or `..`: they exist already.
-pub(crate) fn check(name: &[u8], purpose: Purpose) -> Result<()> {
-    check_form(name)?;
-    let dot = match name {
-        b"." => true,
-        b".." => false,
-        _ => return Ok(()),
-    };
-    Err(match purpose {
-        Purpose::Create => Error::new(ErrorKind::AlreadyExists, "`.` and `..` always exist"),
-        Purpose::Unlink => Error::new(ErrorKind::IsADirectory, "`.` and `..` are directories"),
-        Purpose::Rmdir if dot => Error::new(ErrorKind::InvalidArgument, "`.` cannot be removed"),
-        Purpose::Rmdir => Error::new(ErrorKind::NotEmpty, "`..` holds this directory"),
-        Purpose::Rename => Error::new(ErrorKind::Busy, "`.` and `..` cannot be renamed"),
-    })
+/// Fails unless an entry may get the name `name`, apart from `.` and `..`, which exist already.
+pub(crate) fn check_new(name: &[u8]) -> Result<()> {
+    check_length(name)?;
+    if name.contains(&b'/') || name.contains(&0) {
+        return Err(Error::new(ErrorKind::InvalidArgument, "name with a slash or a NUL"));
+    }
+    Ok(())
 }
 
-/// Fails unless `name` has the form of a name; `.` and `..` have it.
-pub(crate) fn check_form(name: &[u8]) -> Result<()> {
+/// Fails if `name` is empty or too long.
+pub(crate) fn check_length(name: &[u8]) -> Result<()> {
     if name.is_empty() {
         return Err(Error::new(ErrorKind::NotFound, "empty name"));
     }
     if name.len() > NAME_BYTES_MAX {
         return Err(Error::new(ErrorKind::NameTooLong, format!("name of {} bytes", name.len())));
     }
-    if name.contains(&b'/') || name.contains(&0) {
-        return Err(Error::new(ErrorKind::InvalidArgument, "name with a slash or a NUL"));
-    }
     Ok(())
+}
+
+/// Whether `name` is one of the two that every directory has without an entry.
+pub(crate) fn is_dots(name: &[u8]) -> bool {
+    matches!(name, b"." | b"..")
 }
 
 /// The form of `name` that an entry's key holds: folded on a case-insensitive volume, else as it is.
@@ -106,18 +96,20 @@ mod tests {
     }
 
     #[test]
-    fn names_that_cannot_be_are_refused_by_purpose() {
-        let kind = |name: &[u8], purpose| check(name, purpose).map_err(|e| e.kind());
-        assert_eq!(kind(b"", Purpose::Create), Err(ErrorKind::NotFound));
-        assert_eq!(kind(b"a/b", Purpose::Create), Err(ErrorKind::InvalidArgument));
-        assert_eq!(kind(b"a\0", Purpose::Create), Err(ErrorKind::InvalidArgument));
-        assert_eq!(kind(&[b'x'; 256], Purpose::Create), Err(ErrorKind::NameTooLong));
-        assert_eq!(kind(&[b'x'; 255], Purpose::Create), Ok(()));
-        assert_eq!(kind(b"...", Purpose::Create), Ok(()));
-        assert_eq!(kind(b".", Purpose::Create), Err(ErrorKind::AlreadyExists));
-        assert_eq!(kind(b"..", Purpose::Unlink), Err(ErrorKind::IsADirectory));
-        assert_eq!(kind(b".", Purpose::Rmdir), Err(ErrorKind::InvalidArgument));
-        assert_eq!(kind(b"..", Purpose::Rmdir), Err(ErrorKind::NotEmpty));
-        assert_eq!(kind(b"..", Purpose::Rename), Err(ErrorKind::Busy));
+    fn names_that_cannot_be_are_refused() {
+        let kind = |answer: Result<()>| answer.map_err(|e| e.kind());
+        for (name, as_new, as_entry) in [
+            (&b"a"[..], Ok(()), Ok(())),
+            (b"...", Ok(()), Ok(())),
+            (&[b'x'; 255], Ok(()), Ok(())),
+            (&[b'x'; 256], Err(ErrorKind::NameTooLong), Err(ErrorKind::NameTooLong)),
+            (b"", Err(ErrorKind::NotFound), Err(ErrorKind::NotFound)),
+            (b"a/b", Err(ErrorKind::InvalidArgument), Ok(())),
+            (b"a\0", Err(ErrorKind::InvalidArgument), Ok(())),
+            (b"..", Ok(()), Err(ErrorKind::InvalidArgument)),
+        ] {
+            assert_eq!(kind(check_new(name)), as_new, "{name:?}");
+            assert_eq!(kind(check_entry(name)), as_entry, "{name:?}");
+        }
     }
 }

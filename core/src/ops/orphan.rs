@@ -63,10 +63,13 @@ pub fn orphans(kv: &dyn KvRead, after: Ino, max: usize) -> OpResult<Vec<Ino>> {
             if found.len() == max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
     }
-    found.into_iter().map(|key| match key? {
-        Key::Orphan(ino) => Ok(ino),
-        other => Err(Error::new(ErrorKind::Corrupt, format!("{other:?} among the orphans")).into()),
-    }).collect()
+    found
+        .into_iter()
+        .map(|key| match key? {
+            Key::Orphan(ino) => Ok(ino),
+            other => Err(Error::new(ErrorKind::Corrupt, format!("{other:?} among the orphans")).into()),
+        })
+        .collect()
 }
 
 /// Writes the orphan record.
@@ -103,4 +106,47 @@ fn drop_extents(tx: &mut Txn<'_>, (ino, record): (Ino, &mut InodeRecord), max: u
     }
     usage.apply(tx)?;
     Ok(more)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::XattrMode;
+    use crate::ops::testkit::World;
+    use crate::ops::{setxattr, unlink};
+
+    #[test]
+    fn reaping_goes_by_steps_that_each_leave_a_sound_volume() {
+        let mut world = World::new(false);
+        let file = world.mkfile(Ino::ROOT, "f");
+        for i in 0..5 {
+            world.write(file, i * 20, 10, i % 2, i * 10);
+        }
+        world.ok(|tx, cx, _| setxattr(tx, cx, file, b"user.x", b"1", XattrMode::Set));
+        let early = world.err(|tx, cx, _| reap_step(tx, cx, file, 2));
+        assert_eq!(early, ErrorKind::Corrupt, "it still has a name");
+        world.ok(|tx, cx, _| unlink(tx, cx, Ino::ROOT, b"f"));
+        for (step, allocated) in [30, 10].into_iter().enumerate() {
+            assert_eq!(world.ok(|tx, cx, _| reap_step(tx, cx, file, 2)), ReapProgress::More, "step {step}");
+            assert_eq!(world.attr(file).allocated_bytes, allocated);
+            world.check();
+        }
+        assert_eq!(world.ok(|tx, cx, _| reap_step(tx, cx, file, 2)), ReapProgress::Done);
+        world.check();
+        assert!(world.kv.0.range(keys::inode_range(file).0..keys::inode_range(file).1).next().is_none());
+        assert_eq!((world.usage(0), world.usage(1)), (0, 0));
+        assert!(world.kv.0.contains_key(&keys::segment_usage_key(crate::ops::testkit::segment(1))), "the record stays");
+        assert_eq!(world.ok(|tx, cx, _| reap_step(tx, cx, file, 2)), ReapProgress::Done, "again is fine");
+    }
+
+    #[test]
+    fn orphans_are_listed_in_pages() {
+        let mut world = World::new(false);
+        let inos: Vec<Ino> = (0..3).map(|i| world.mkfile(Ino::ROOT, &format!("f{i}"))).collect();
+        for i in 0..3 {
+            world.ok(|tx, cx, _| unlink(tx, cx, Ino::ROOT, format!("f{i}").as_bytes()));
+        }
+        assert_eq!(orphans(&world.kv, Ino(0), 2).expect("resident"), inos[..2]);
+        assert_eq!(orphans(&world.kv, inos[1], 2).expect("resident"), inos[2..]);
+    }
 }

@@ -103,3 +103,100 @@ fn add_along_chain(
     }
     Err(Error::new(ErrorKind::Corrupt, format!("the parents of directory {dir} do not lead to the root")).into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::RenameMode;
+    use crate::ops::check::check_subtrees;
+    use crate::ops::testkit::World;
+    use crate::ops::{link, rename, rmdir, unlink};
+
+    const ROOT: Ino = Ino::ROOT;
+
+    /// Bytes and inodes below a directory, as of the last fold.
+    fn below(world: &World, dir: Ino) -> (u64, u64) {
+        let record = world.record(dir);
+        (record.subtree_bytes, record.subtree_inodes)
+    }
+
+    #[test]
+    fn counters_reach_the_root_at_a_fold() {
+        let mut world = World::new(false);
+        let a = world.mkdir(ROOT, "a");
+        let b = world.mkdir(a, "b");
+        let file = world.mkfile(b, "f");
+        world.write(file, 0, 100, 1, 0);
+        world.write(file, 50, 100, 1, 200);
+        assert_eq!(below(&world, ROOT), (0, 0), "before the fold");
+        world.fold();
+        assert_eq!([below(&world, b), below(&world, a), below(&world, ROOT)], [(150, 1), (150, 2), (150, 3)]);
+        assert_eq!(check_subtrees(&world.kv).expect("resident"), []);
+    }
+
+    #[test]
+    fn a_directory_moves_with_what_is_folded_and_what_is_pending() {
+        let mut world = World::new(false);
+        let (a, b) = (world.mkdir(ROOT, "a"), world.mkdir(ROOT, "b"));
+        let sub = world.mkdir(a, "sub");
+        let file = world.mkfile(sub, "f");
+        world.write(file, 0, 10, 1, 0);
+        world.fold();
+        world.write(file, 10, 10, 1, 10);
+        world.ok(|tx, cx, _| rename(tx, cx, a, b"sub", b, b"sub", RenameMode::Replace));
+        world.write(file, 20, 10, 1, 20);
+        world.fold();
+        assert_eq!([below(&world, a), below(&world, b), below(&world, sub)], [(0, 0), (30, 2), (30, 1)]);
+        assert_eq!(check_subtrees(&world.kv).expect("resident"), []);
+    }
+
+    #[test]
+    fn an_orphan_counts_nowhere_and_a_hard_link_once() {
+        let mut world = World::new(false);
+        let (a, b) = (world.mkdir(ROOT, "a"), world.mkdir(ROOT, "b"));
+        let file = world.mkfile(a, "f");
+        world.write(file, 0, 10, 1, 0);
+        world.ok(|tx, cx, _| link(tx, cx, file, b, b"g"));
+        world.fold();
+        assert_eq!([below(&world, a), below(&world, b), below(&world, ROOT)], [(0, 0), (10, 1), (10, 3)]);
+        world.ok(|tx, cx, _| unlink(tx, cx, a, b"f"));
+        world.ok(|tx, cx, _| unlink(tx, cx, b, b"g"));
+        world.write(file, 10, 10, 1, 10);
+        world.fold();
+        assert_eq!([below(&world, a), below(&world, b), below(&world, ROOT)], [(0, 0), (0, 0), (0, 2)]);
+    }
+
+    #[test]
+    fn a_file_whose_naming_directory_is_gone_counts_again_when_named() {
+        let mut world = World::new(false);
+        let (a, b) = (world.mkdir(ROOT, "a"), world.mkdir(ROOT, "b"));
+        let file = world.mkfile(a, "f");
+        world.write(file, 0, 10, 1, 0);
+        world.ok(|tx, cx, _| link(tx, cx, file, b, b"g"));
+        world.ok(|tx, cx, _| unlink(tx, cx, b, b"g"));
+        world.fold();
+        assert_eq!(below(&world, b), (10, 1), "stays where it was named last");
+        world.ok(|tx, cx, _| rmdir(tx, cx, ROOT, b"b"));
+        world.write(file, 10, 10, 1, 10);
+        world.fold();
+        assert_eq!([below(&world, a), below(&world, ROOT)], [(0, 0), (0, 1)]);
+        world.ok(|tx, cx, _| rename(tx, cx, a, b"f", ROOT, b"f", RenameMode::Replace));
+        world.fold();
+        assert_eq!(below(&world, ROOT), (20, 2));
+        assert_eq!(check_subtrees(&world.kv).expect("resident"), []);
+    }
+
+    #[test]
+    fn records_that_stay_where_they_are_report_only_files_bytes() {
+        let mut world = World::new(false);
+        let dir = world.mkdir(ROOT, "d");
+        let file = world.mkfile(dir, "f");
+        let (d, f) = (world.record(dir), world.record(file));
+        assert_eq!(subtree_delta(dir, Some(&d), Some(&InodeRecord { subtree_bytes: 9, ..d.clone() })), []);
+        let grown = InodeRecord { allocated_bytes: 5, ..f.clone() };
+        assert_eq!(subtree_delta(file, Some(&f), Some(&grown)), [(dir, 5, 0)]);
+        assert_eq!(subtree_delta(file, Some(&grown), None), [(dir, -5, -1)]);
+        assert_eq!(subtree_delta(file, None, Some(&InodeRecord { nlink: 0, ..f })), []);
+        assert_eq!(subtree_delta(ROOT, None, Some(&world.record(ROOT))), []);
+    }
+}

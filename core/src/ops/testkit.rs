@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use crate::error::ErrorKind;
+use crate::format::{InodeRecord, Key, keys};
 use crate::fs::{Attr, Caller, FileKind, NewNode};
 use crate::kv::{KvRead, Miss, OpError, OpResult, PageAddr, Txn, Visit};
 use crate::types::{Epoch, Ino, Nonce, ObjectId, SegmentId, Timestamp};
 
 use super::subtree::subtree_delta;
 use super::{OpCx, inode};
-use crate::format::{InodeRecord, Key};
 
 /// A fully resident map.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(crate) struct MapKv(pub(crate) BTreeMap<Vec<u8>, Vec<u8>>);
 
 impl MapKv {
     /// Makes a transaction's writes part of the map.
-    pub(crate) fn apply(&mut self, writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>) {
+    pub(crate) fn apply(&mut self, writes: Writes) {
         for (key, value) in writes {
             match value {
                 Some(value) => self.0.insert(key, value),
@@ -94,19 +94,21 @@ impl KvRead for MissKv<'_> {
     }
 }
 
-/// Runs an operation until no page misses; how often it missed, and its writes if it succeeded.
+/// A transaction's writes.
+pub(crate) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// Runs an operation until no page misses; its writes if it succeeded.
 pub(crate) fn run_with_misses<T>(
     map: &MapKv,
     op: impl Fn(&mut Txn<'_>) -> OpResult<T>,
-) -> (usize, Result<(T, BTreeMap<Vec<u8>, Option<Vec<u8>>>), ErrorKind>) {
+) -> Result<(T, Writes), ErrorKind> {
     let kv = MissKv::new(map);
-    let mut misses = 0;
     loop {
         let mut tx = Txn::new(&kv);
         match op(&mut tx) {
-            Ok(value) => return (misses, Ok((value, tx.into_writes()))),
-            Err(OpError::Fs(error)) => return (misses, Err(error.kind())),
-            Err(OpError::Miss(_)) => misses += 1,
+            Ok(value) => return Ok((value, tx.into_writes())),
+            Err(OpError::Fs(error)) => return Err(error.kind()),
+            Err(OpError::Miss(_)) => {}
         }
     }
 }
@@ -134,10 +136,7 @@ impl World {
     }
 
     /// Runs an operation one second later and keeps its writes if it succeeds.
-    pub(crate) fn run<T>(
-        &mut self,
-        op: impl FnOnce(&mut Txn<'_>, &OpCx, Ino) -> OpResult<T>,
-    ) -> Result<T, ErrorKind> {
+    pub(crate) fn run<T>(&mut self, op: impl FnOnce(&mut Txn<'_>, &OpCx, Ino) -> OpResult<T>) -> Result<T, ErrorKind> {
         self.cx.now.secs += 1;
         let new_ino = Ino(self.next_ino);
         let mut tx = Txn::new(&self.kv);
@@ -146,7 +145,9 @@ impl World {
                 let writes = tx.into_writes();
                 self.report(&writes);
                 self.kv.apply(writes);
-                self.next_ino += 1;
+                if self.kv.0.contains_key(&keys::inode_key(new_ino)) {
+                    self.next_ino += 1;
+                }
                 Ok(value)
             }
             Err(OpError::Fs(error)) => Err(error.kind()),
@@ -168,7 +169,7 @@ impl World {
     }
 
     /// Adds what a transaction's inode writes change in subtree counters.
-    fn report(&mut self, writes: &BTreeMap<Vec<u8>, Option<Vec<u8>>>) {
+    fn report(&mut self, writes: &Writes) {
         for (key, value) in writes {
             if let Ok(Key::Inode(ino)) = Key::decode(key) {
                 let decode = |bytes: &Vec<u8>| InodeRecord::decode(bytes).expect("own record");

@@ -50,3 +50,30 @@ pub fn load(kv: &dyn KvRead, segment: SegmentId) -> OpResult<u64> {
         None => Ok(0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kv::OpError;
+    use crate::ops::testkit::{MapKv, segment};
+
+    #[test]
+    fn usage_never_goes_below_zero() {
+        let kv = MapKv::default();
+        let mut tx = Txn::new(&kv);
+        let mut change = UsageChange::default();
+        change.add(segment(1), 10);
+        change.sub(segment(1), 4);
+        change.add(segment(2), 5);
+        change.sub(segment(2), 5);
+        change.apply(&mut tx).expect("positive");
+        assert_eq!((load(&tx, segment(1)).expect("6"), load(&tx, segment(2)).expect("0")), (6, 0));
+        assert!(tx.get(&keys::segment_usage_key(segment(2))).expect("resident").is_none(), "no change, no write");
+        let mut change = UsageChange::default();
+        change.sub(segment(1), 7);
+        match change.apply(&mut tx) {
+            Err(OpError::Fs(error)) => assert_eq!(error.kind(), ErrorKind::Corrupt),
+            answer => panic!("{answer:?}"),
+        }
+    }
+}

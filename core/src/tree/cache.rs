@@ -120,8 +120,11 @@ impl PageCache {
         if weight > self.budget.load(Ordering::Relaxed) {
             return;
         }
-        if self.shard(&key).write().insert(key, node, weight) {
+        let mut shard = self.shard(&key).write();
+        if shard.insert(key, node, weight) {
+            // Under the lock: whoever takes the page out must not subtract first.
             self.used.fetch_add(weight, Ordering::Relaxed);
+            drop(shard);
             self.evict();
         }
     }
@@ -380,6 +383,29 @@ mod tests {
         assert!(cache.take(1, addr(0)).is_some(), "taking does not unpin");
         drop(second);
         assert!(!cache.contains(1, addr(0)));
+    }
+
+    #[test]
+    fn the_account_of_memory_survives_threads() {
+        let cache = PageCache::new(page(100).heap_bytes() * 20);
+        std::thread::scope(|scope| {
+            for thread in 0..4_u32 {
+                let cache = &cache;
+                scope.spawn(move || {
+                    for n in 0..5_000 {
+                        let at = addr((n * 31 + thread * 7) % 64);
+                        cache.insert(1, at, page(100));
+                        let _ = cache.get(1, at);
+                        if n % 3 == thread % 3 {
+                            let _ = cache.take(1, at);
+                        }
+                    }
+                });
+            }
+        });
+        assert!(cache.used_bytes() <= page(100).heap_bytes() * 20);
+        let kept = (0..64).filter(|n| cache.contains(1, addr(*n))).count();
+        assert_eq!(cache.used_bytes(), kept * page(100).heap_bytes());
     }
 
     #[test]

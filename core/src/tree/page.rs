@@ -1,39 +1,33 @@
-//! The stored form of a page: FORMAT section 4.
+//! Pages to stored bytes and back: FORMAT section 4.
 //!
-//! `u8` version 1; `u8` level; varint entry count; entries in strictly ascending order of key, each: varint bytes shared with
-//! the previous key, varint length and bytes of the rest of the key, then in a leaf varint length and bytes of the value, in a
-//! branch the child: varint epoch, nonce, offset, length of frame.
-//!
-//! Decoding never panics and allocates no more than a fixed multiple of what it is given.
+//! The layout is read by [`format::page`](crate::format::page), entry by entry; here entries become a page in memory. Decoding never
+//! panics and allocates no more than a fixed multiple of what it is given.
 
 use super::node::{Child, Node};
 use super::slots::common_prefix;
+use crate::error::ErrorKind;
+use crate::format::page::{PageEntries, PageSlot};
+use crate::format::varint::Writer;
+use crate::format::{FormatError, addr};
 use crate::kv::PageAddr;
-use crate::types::{Epoch, Nonce, ObjectId};
 
-/// The version of the page layout that is written, and the only one that is read.
+/// The version of the page layout that is written.
 const VERSION: u8 = 1;
 
-/// Longest key (FORMAT section 4).
-pub const KEY_BYTES_MAX: usize = 1024;
-
-/// Longest value (FORMAT section 4).
-pub const VALUE_BYTES_MAX: usize = 65_792;
-
-/// Largest page that is read: four times the largest entry, rounded. Prefix compression makes a page grow when it is decoded,
-/// so the bound keeps hostile pages from filling memory.
+/// Largest page that is read: about four times the largest entry. Prefix compression makes a page grow when it is decoded, so
+/// the bound keeps hostile pages from filling memory.
 pub const PAGE_BYTES_MAX: usize = 256 << 10;
 
 /// Highest level that is read: a tree of two children a branch would be larger than any store.
 const LEVEL_MAX: u8 = 63;
 
 /// Why bytes are not a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PageError {
-    /// A newer program wrote it.
-    #[error("unknown page version {0}")]
-    Version(u8),
-    /// The level inside the page is not the one its frame or its parent names.
+    /// The bytes are damaged, or a newer program wrote them.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// The level inside the page is not the one its frame or its parent names, or higher than any tree.
     #[error("page of level {found} where level {expected} belongs")]
     Level {
         /// What the frame or the parent says.
@@ -41,27 +35,23 @@ pub enum PageError {
         /// What the page says.
         found: u8,
     },
-    /// The page ends inside a field.
-    #[error("page ends early")]
-    Short,
-    /// Bytes follow the last entry.
-    #[error("{0} bytes follow the last entry of a page")]
-    Trailing(usize),
-    /// A varint is too long, not in its shortest form, or out of range for its field.
-    #[error("bad number in a page")]
-    Number,
     /// The page is larger than any page may be.
     #[error("page of {0} bytes")]
     TooLarge(usize),
-    /// There are no entries, or more than the bytes can hold.
-    #[error("impossible entry count {0} in a page")]
-    Count(u64),
-    /// A key or value is empty or too long, or shares more than the previous key has.
-    #[error("entry {0} of a page has an impossible length")]
-    Length(usize),
-    /// A key is not above the previous one.
-    #[error("entry {0} of a page is out of order")]
-    Order(usize),
+    /// There are no entries.
+    #[error("page without entries")]
+    Empty,
+}
+
+impl PageError {
+    /// The kind that the engine reports: damaged, or newer than this program.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Format(error) => error.kind(),
+            Self::Level { .. } | Self::TooLarge(_) | Self::Empty => ErrorKind::Corrupt,
+        }
+    }
 }
 
 /// Bytes of `n` as a varint.
@@ -74,17 +64,18 @@ pub(super) fn encode(node: &Node, children: &[PageAddr]) -> Vec<u8> {
     assert!(node.len() > 0, "an empty page must not be stored");
     assert!(node.level() == 0 || children.len() == node.len(), "every child of a branch has an address");
     let mut out = Vec::with_capacity(node.encoded_len() + 16);
-    out.extend_from_slice(&[VERSION, node.level()]);
-    put_varint(&mut out, node.len() as u64);
+    out.put_u8(VERSION);
+    out.put_u8(node.level());
+    out.put_varint(node.len() as u64);
     let mut prev: &[u8] = &[];
     for at in 0..node.len() {
         let key = node.key(at);
         let shared = common_prefix(prev, key);
-        put_varint(&mut out, shared as u64);
-        put_bytes(&mut out, &key[shared..]);
+        out.put_varint(shared as u64);
+        out.put_bytes(&key[shared..]);
         match children.get(at) {
-            Some(child) => put_addr(&mut out, *child),
-            None => put_bytes(&mut out, node.value(at)),
+            Some(child) => addr::encode_into(child, &mut out),
+            None => out.put_bytes(node.value(at)),
         }
         prev = key;
     }
@@ -94,138 +85,27 @@ pub(super) fn encode(node: &Node, children: &[PageAddr]) -> Vec<u8> {
 /// Decodes the payload of a Page frame whose owner a is `level`.
 ///
 /// # Errors
-/// The payload is not such a page; [`PageError::Version`] if a newer program wrote it.
+/// The payload is not such a page.
 pub fn decode_page(level: u8, payload: &[u8]) -> Result<Node, PageError> {
     if payload.len() > PAGE_BYTES_MAX {
         return Err(PageError::TooLarge(payload.len()));
     }
-    let mut input = Input(payload);
-    let version = input.u8()?;
-    if version != VERSION {
-        return Err(PageError::Version(version));
-    }
-    let found = input.u8()?;
+    let mut entries = PageEntries::open(payload)?;
+    let found = entries.level();
     if found != level || found > LEVEL_MAX {
         return Err(PageError::Level { expected: level, found });
     }
-    let count = input.count(if level == 0 { 3 } else { 6 })?;
-    let mut node = Node::with_capacity(level, count, payload.len());
-    let mut key = Vec::new();
-    for at in 0..count {
-        input.key(at, level, &mut key)?;
-        if at > 0 && node.key(at - 1) >= key.as_slice() {
-            return Err(PageError::Order(at));
-        }
-        if level == 0 {
-            node.push_value(&key, input.bytes(VALUE_BYTES_MAX).map_err(|e| e.at(at))?);
-        } else {
-            node.push_child(&key, Child::Stored(input.addr()?));
+    if entries.count() == 0 {
+        return Err(PageError::Empty);
+    }
+    let mut node = Node::with_capacity(level, entries.count(), payload.len());
+    while let Some((key, slot)) = entries.next_entry()? {
+        match slot {
+            PageSlot::Value(value) => node.push_value(key, value),
+            PageSlot::Child(addr) => node.push_child(key, Child::Stored(addr)),
         }
     }
-    match input.0.len() {
-        0 => Ok(node),
-        more => Err(PageError::Trailing(more)),
-    }
-}
-
-impl PageError {
-    /// Names the entry in a length error.
-    fn at(self, entry: usize) -> Self {
-        match self {
-            Self::Length(_) => Self::Length(entry),
-            other => other,
-        }
-    }
-}
-
-/// What is left of a payload.
-struct Input<'a>(&'a [u8]);
-
-impl<'a> Input<'a> {
-    fn u8(&mut self) -> Result<u8, PageError> {
-        let (first, rest) = self.0.split_first().ok_or(PageError::Short)?;
-        self.0 = rest;
-        Ok(*first)
-    }
-
-    fn varint(&mut self) -> Result<u64, PageError> {
-        let mut n = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.u8()?;
-            let bits = u64::from(byte & 0x7f);
-            if (shift == 63 && bits > 1) || (byte == 0 && shift > 0) {
-                return Err(PageError::Number);
-            }
-            n |= bits << shift;
-            if byte & 0x80 == 0 {
-                return Ok(n);
-            }
-        }
-        Err(PageError::Number)
-    }
-
-    fn u32(&mut self) -> Result<u32, PageError> {
-        u32::try_from(self.varint()?).map_err(|_| PageError::Number)
-    }
-
-    /// A length of at most `max`.
-    fn len(&mut self, max: usize) -> Result<usize, PageError> {
-        usize::try_from(self.varint()?).ok().filter(|len| *len <= max).ok_or(PageError::Length(0))
-    }
-
-    fn bytes(&mut self, max: usize) -> Result<&'a [u8], PageError> {
-        let len = self.len(max)?;
-        let (bytes, rest) = self.0.split_at_checked(len).ok_or(PageError::Short)?;
-        self.0 = rest;
-        Ok(bytes)
-    }
-
-    /// The entry count; each entry takes at least `entry_min` bytes.
-    fn count(&mut self, entry_min: usize) -> Result<usize, PageError> {
-        let count = self.varint()?;
-        let max = (self.0.len() / entry_min) as u64;
-        if count == 0 || count > max {
-            return Err(PageError::Count(count));
-        }
-        usize::try_from(count).map_err(|_| PageError::Count(count))
-    }
-
-    /// Turns `key` from the previous key into that of entry `at`.
-    fn key(&mut self, at: usize, level: u8, key: &mut Vec<u8>) -> Result<(), PageError> {
-        let shared = self.len(key.len()).map_err(|e| e.at(at))?;
-        let rest = self.bytes(KEY_BYTES_MAX - shared).map_err(|e| e.at(at))?;
-        key.truncate(shared);
-        key.extend_from_slice(rest);
-        if key.is_empty() && (level == 0 || at > 0) {
-            return Err(PageError::Length(at));
-        }
-        Ok(())
-    }
-
-    fn addr(&mut self) -> Result<PageAddr, PageError> {
-        let object = ObjectId { epoch: Epoch(self.varint()?), nonce: Nonce(self.varint()?) };
-        Ok(PageAddr { object, offset: self.u32()?, len: self.u32()? })
-    }
-}
-
-fn put_varint(out: &mut Vec<u8>, mut n: u64) {
-    while n >= 0x80 {
-        out.push((n & 0x7f) as u8 | 0x80);
-        n >>= 7;
-    }
-    out.push(n as u8);
-}
-
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-fn put_addr(out: &mut Vec<u8>, addr: PageAddr) {
-    put_varint(out, addr.object.epoch.0);
-    put_varint(out, addr.object.nonce.0);
-    put_varint(out, u64::from(addr.offset));
-    put_varint(out, u64::from(addr.len));
+    Ok(node)
 }
 
 #[cfg(test)]
@@ -233,6 +113,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::types::{Epoch, Nonce, ObjectId};
 
     /// Entries `abc`=1 and `abd`=22.
     const LEAF: &[u8] = b"\x01\x00\x02\x00\x03abc\x011\x02\x01d\x0222";
@@ -261,31 +142,46 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_page_is_refused() {
-        use PageError::*;
-        let cases: [(&[u8], u8, PageError); 16] = [
-            (b"", 0, Short),
-            (b"\x02\x00\x01", 0, Version(2)),
-            (b"\x01\x01\x01\x00\x01a\x00", 0, Level { expected: 0, found: 1 }),
-            (b"\x01\x40\x01\x00\x01a\x00", 64, Level { expected: 64, found: 64 }),
-            (b"\x01\x00\x00", 0, Count(0)),
-            (b"\x01\x00\x03\x00\x01a\x00", 0, Count(3)),
-            (b"\x01\x00\xff\xff\xff\xff\x0f\x00\x01a\x00", 0, Count(0xffff_ffff)),
-            (b"\x01\x00\x01\x01\x01a\x00", 0, Length(0)),
-            (b"\x01\x00\x01\x00\x00\x00", 0, Length(0)),
-            (b"\x01\x00\x01\x00\x81\x08a", 0, Length(0)),
-            (b"\x01\x00\x01\x00\x01a\x05", 0, Short),
-            (b"\x01\x00\x01\x00\x01a\x81\x82\x04", 0, Length(0)),
-            (b"\x01\x00\x02\x00\x01b\x00\x00\x01a\x00", 0, Order(1)),
-            (b"\x01\x00\x02\x00\x01b\x00\x01\x00\x00", 0, Order(1)),
-            (b"\x01\x00\x01\x00\x01a\x00\x00", 0, Trailing(1)),
-            (b"\x01\x00\x01\x80\x00\x01a\x00", 0, Number),
+    fn what_is_not_a_page_is_refused_by_name() {
+        let newer = decode_page(0, b"\x02\x00\x01").expect_err("newer");
+        assert_eq!(newer.kind(), ErrorKind::UnknownFormat);
+        let cases: [(&[u8], u8, PageError); 4] = [
+            (LEAF, 1, PageError::Level { expected: 1, found: 0 }),
+            (b"\x01\x40\x01\x00\x00\x00", 64, PageError::Level { expected: 64, found: 64 }),
+            (b"\x01\x00\x00", 0, PageError::Empty),
+            (&[1; PAGE_BYTES_MAX + 1], 1, PageError::TooLarge(PAGE_BYTES_MAX + 1)),
         ];
         for (bytes, level, error) in cases {
-            assert_eq!(decode_page(level, bytes).err(), Some(error), "{bytes:x?}");
+            assert_eq!(error.kind(), ErrorKind::Corrupt);
+            assert_eq!(decode_page(level, bytes).err(), Some(error));
         }
-        assert_eq!(decode_page(1, b"\x01\x01\x01\x00\x00\x01\x01\x80\x80\x80\x80\x10\x01").err(), Some(Number));
-        assert_eq!(decode_page(0, &vec![1; PAGE_BYTES_MAX + 1]).err(), Some(TooLarge(PAGE_BYTES_MAX + 1)));
+    }
+
+    #[test]
+    fn damaged_entries_are_refused() {
+        let leaves: [(&str, &[u8]); 12] = [
+            ("no bytes", b""),
+            ("more entries than bytes", b"\x01\x00\x03\x00\x01a\x00"),
+            ("far more entries", b"\x01\x00\xff\xff\xff\xff\x0f\x00\x01a\x00"),
+            ("first key shares", b"\x01\x00\x01\x01\x01a\x00"),
+            ("empty key", b"\x01\x00\x01\x00\x00\x00"),
+            ("key ends early", b"\x01\x00\x01\x00\x7fa\x00"),
+            ("value ends early", b"\x01\x00\x01\x00\x01a\x05"),
+            ("descending", b"\x01\x00\x02\x00\x01b\x00\x00\x01a\x00"),
+            ("equal", b"\x01\x00\x02\x00\x01b\x00\x01\x00\x00"),
+            ("trailing byte", b"\x01\x00\x01\x00\x01a\x00\x00"),
+            ("varint not in its shortest form", b"\x01\x00\x01\x80\x00\x01a\x00"),
+            ("shares more than there is", b"\x01\x00\x02\x00\x01a\x00\x02\x01b\x00"),
+        ];
+        for (what, bytes) in leaves {
+            assert!(matches!(decode_page(0, bytes), Err(PageError::Format(_))), "{what}");
+        }
+        let long_offset = b"\x01\x01\x01\x00\x00\x01\x01\x80\x80\x80\x80\x10\x30";
+        assert!(decode_page(1, long_offset).is_err());
+        assert!(
+            decode_page(1, b"\x01\x01\x02\x00\x00\x01\x02\x00\x30\x00\x00\x01\x02\x30\x30").is_err(),
+            "empty key twice"
+        );
     }
 
     #[test]
@@ -302,17 +198,15 @@ mod tests {
     fn varints_are_as_long_as_computed() {
         for n in [0, 1, 127, 128, 16_383, 16_384, u64::from(u32::MAX), u64::MAX >> 1, u64::MAX] {
             let mut out = Vec::new();
-            put_varint(&mut out, n);
+            out.put_varint(n);
             assert_eq!(out.len(), varint_len(n));
-            assert_eq!(Input(&out).varint(), Ok(n));
         }
-        assert_eq!(Input(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02").varint(), Err(PageError::Number));
     }
 
     proptest! {
         #[test]
-        fn decoding_never_panics(level in 0_u8..3, bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let mut page = vec![1, level];
+        fn decoding_never_panics(level in 0_u8..3, count in 1_u8..4, bytes in proptest::collection::vec(0_u8..60, 0..60)) {
+            let mut page = vec![1, level, count];
             page.extend(bytes);
             if let Ok(node) = decode_page(level, &page) {
                 let children: Vec<_> = node.child_addrs().collect();

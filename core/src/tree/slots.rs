@@ -1,12 +1,18 @@
 //! Sorted entries of one page in one block of memory.
 //!
-//! Entries (key and value) lie anywhere in an arena; a vector of offsets gives their order. Inserting moves offsets only,
+//! Entries (key and value) lie anywhere in an arena; a vector of places gives their order. Inserting moves places only,
 //! cloning is two copies of memory. Removed bytes stay behind as garbage until they outweigh the rest.
 //!
-//! Invariant: `packed_keys` and `packed_values` are exactly the bytes that keys and values take in the encoded page
-//! (FORMAT section 4), so that a page knows its stored size without being encoded.
+//! A place repeats eight bytes of its key, so that a search seldom leaves the vector: those that follow the prefix that all
+//! keys of the page share, padded with zeros. They order keys as the keys themselves do, or not at all.
+//!
+//! Invariants: every key but the empty one (a branch's first) begins with the same `skip` bytes. `packed_keys` and
+//! `packed_values` are exactly the bytes that keys and values take in the encoded page (FORMAT section 4), so that a page
+//! knows its stored size without being encoded.
 //!
 //! Entry in the arena: key length `u16` LE, value length `u32` LE, key, value.
+
+use std::cmp::Ordering;
 
 use super::page::varint_len;
 
@@ -20,10 +26,21 @@ const COMPACT_MIN: usize = 512;
 #[derive(Debug, Default)]
 pub(super) struct Slots {
     arena: Vec<u8>,
-    offsets: Vec<u32>,
+    places: Vec<Place>,
+    skip: usize,
     live: usize,
     packed_keys: usize,
     packed_values: usize,
+}
+
+/// Eight bytes of a key as two big-endian numbers, so that a place takes 12 bytes and not 16.
+type Head = [u32; 2];
+
+/// One entry: where it lies in the arena, and the bytes of its key after the first `skip`.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    head: Head,
+    offset: u32,
 }
 
 impl Clone for Slots {
@@ -31,9 +48,9 @@ impl Clone for Slots {
     fn clone(&self) -> Self {
         let mut arena = Vec::with_capacity(self.arena.len() + self.arena.len() / 8 + 64);
         arena.extend_from_slice(&self.arena);
-        let mut offsets = Vec::with_capacity(self.offsets.len() + self.offsets.len() / 8 + 4);
-        offsets.extend_from_slice(&self.offsets);
-        Self { arena, offsets, ..*self }
+        let mut places = Vec::with_capacity(self.places.len() + self.places.len() / 8 + 4);
+        places.extend_from_slice(&self.places);
+        Self { arena, places, ..*self }
     }
 }
 
@@ -41,18 +58,18 @@ impl Slots {
     pub(super) fn with_capacity(entries: usize, bytes: usize) -> Self {
         Self {
             arena: Vec::with_capacity(bytes + entries * HEADER),
-            offsets: Vec::with_capacity(entries),
+            places: Vec::with_capacity(entries),
             ..Self::default()
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.offsets.len()
+        self.places.len()
     }
 
     /// Bytes allocated outside of `self`.
     pub(super) fn heap_bytes(&self) -> usize {
-        self.arena.capacity() + self.offsets.capacity() * size_of::<u32>()
+        self.arena.capacity() + self.places.capacity() * size_of::<Place>()
     }
 
     /// Bytes that all keys take in the encoded page.
@@ -77,7 +94,19 @@ impl Slots {
 
     /// Where `key` is, or where it would have to be inserted.
     pub(super) fn search(&self, key: &[u8]) -> Result<usize, usize> {
-        self.offsets.binary_search_by(|&offset| self.key_at(offset).cmp(key))
+        let base = self.full_from();
+        if key.is_empty() || base == self.len() {
+            return if base > 0 && key.is_empty() { Ok(0) } else { Err(base) };
+        }
+        let prefix = &self.key(base)[..self.skip];
+        match key[..key.len().min(self.skip)].cmp(prefix) {
+            Ordering::Less => return Err(base),
+            Ordering::Greater => return Err(self.len()),
+            Ordering::Equal => {}
+        }
+        let head = head(key, self.skip);
+        let order = |place: &Place| place.head.cmp(&head).then_with(|| self.key_at(place.offset).cmp(key));
+        self.places[base..].binary_search_by(order).map(|at| at + base).map_err(|at| at + base)
     }
 
     /// Bytes that the key at `at` takes in the encoded page.
@@ -96,11 +125,12 @@ impl Slots {
             self.packed_keys = self.packed_keys + key_cost(key, next) - key_cost(prev, next);
         }
         self.packed_values += value_cost(value.len());
-        let offset = self.store(key, value);
-        if self.offsets.len() == self.offsets.capacity() {
-            self.offsets.reserve_exact(self.offsets.len() / 4 + 8);
+        self.share_prefix(key);
+        let place = Place { head: head(key, self.skip), offset: self.store(key, value) };
+        if self.places.len() == self.places.capacity() {
+            self.places.reserve_exact(self.places.len() / 4 + 8);
         }
-        self.offsets.insert(at, offset);
+        self.places.insert(at, place);
     }
 
     /// Appends a pair; its key is above all others.
@@ -118,7 +148,7 @@ impl Slots {
         }
         self.packed_values -= value_cost(value.len());
         self.live -= HEADER + self.key(at).len() + value.len();
-        self.offsets.remove(at);
+        self.places.remove(at);
         self.compact_if_wasteful();
         value
     }
@@ -137,9 +167,9 @@ impl Slots {
             let key = self.key(at).to_vec();
             self.live -= HEADER + key_len + old_len;
             // The old bytes must be dead before `store` may compact.
-            self.offsets.remove(at);
+            let Place { head, .. } = self.places.remove(at);
             let offset = self.store(&key, value);
-            self.offsets.insert(at, offset);
+            self.places.insert(at, Place { head, offset });
         }
         self.compact_if_wasteful();
         old
@@ -166,7 +196,7 @@ impl Slots {
             *self = self.copy_range(0, self.len());
         }
         self.arena.shrink_to_fit();
-        self.offsets.shrink_to_fit();
+        self.places.shrink_to_fit();
     }
 
     fn copy_range(&self, from: usize, to: usize) -> Self {
@@ -183,9 +213,33 @@ impl Slots {
         at.checked_sub(1).map_or(&[], |prev| self.key(prev))
     }
 
+    /// Index of the first key that is not empty.
+    fn full_from(&self) -> usize {
+        usize::from(self.len() > 0 && self.key(0).is_empty())
+    }
+
+    /// Shortens the common prefix to what `key`, which is about to be inserted, shares too.
+    fn share_prefix(&mut self, key: &[u8]) {
+        if key.is_empty() {
+            return;
+        }
+        let base = self.full_from();
+        if base == self.len() {
+            self.skip = key.len();
+            return;
+        }
+        let shared = common_prefix(&self.key(base)[..self.skip], key);
+        if shared < self.skip {
+            self.skip = shared;
+            for at in base..self.len() {
+                self.places[at].head = head(self.key(at), shared);
+            }
+        }
+    }
+
     /// Start of the key, length of the key, length of the value.
     fn entry(&self, at: usize) -> (usize, usize, usize) {
-        let offset = self.offsets[at] as usize;
+        let offset = self.places[at].offset as usize;
         let head = &self.arena[offset..offset + HEADER];
         let key_len = u16::from_le_bytes([head[0], head[1]]);
         let value_len = u32::from_le_bytes([head[2], head[3], head[4], head[5]]);
@@ -227,12 +281,12 @@ impl Slots {
             return;
         }
         let mut arena = Vec::with_capacity(self.live + self.live / 8 + 64);
-        for offset in &mut self.offsets {
-            let start = *offset as usize;
+        for place in &mut self.places {
+            let start = place.offset as usize;
             let key_len = u16::from_le_bytes([self.arena[start], self.arena[start + 1]]);
             let value_len: [u8; 4] = self.arena[start + 2..start + HEADER].try_into().expect("four bytes");
             let size = HEADER + usize::from(key_len) + u32::from_le_bytes(value_len) as usize;
-            *offset = len_u32(arena.len());
+            place.offset = len_u32(arena.len());
             arena.extend_from_slice(&self.arena[start..start + size]);
         }
         self.arena = arena;
@@ -242,6 +296,18 @@ impl Slots {
 /// Bytes of the longest common prefix.
 pub(super) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     a.iter().zip(b).take_while(|(x, y)| x == y).count()
+}
+
+/// Eight bytes of `key` after the first `skip`, padded with zeros.
+fn head(key: &[u8], skip: usize) -> Head {
+    let rest = key.get(skip..).unwrap_or(&[]);
+    let bytes = rest.first_chunk().copied().unwrap_or_else(|| {
+        let mut padded = [0; 8];
+        padded[..rest.len()].copy_from_slice(rest);
+        padded
+    });
+    let number = u64::from_be_bytes(bytes);
+    [(number >> 32) as u32, number as u32]
 }
 
 fn key_cost(prev: &[u8], key: &[u8]) -> usize {
@@ -280,6 +346,44 @@ mod tests {
             assert_eq!((slots.packed_keys, slots.packed_values), packed_afresh(&slots), "step {n}");
         }
         assert!(slots.len() > 20);
+    }
+
+    #[test]
+    fn search_finds_keys_of_any_shape_among_any_others() {
+        let keys: [&[u8]; 16] = [
+            b"",
+            b"\0",
+            b"\0\0",
+            b"a",
+            b"a\0",
+            b"a\0\0\0\0",
+            b"ab",
+            b"abcd",
+            b"abcdefghi",
+            b"abcdefghij",
+            b"abcdefghik",
+            b"abd",
+            b"b",
+            b"ba",
+            b"\xff",
+            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+        ];
+        for pick in 0..1_u32 << keys.len() {
+            let chosen: Vec<&[u8]> = (0..keys.len()).filter(|at| pick >> at & 1 == 1).map(|at| keys[at]).collect();
+            let mut slots = Slots::default();
+            // Inserting from the middle outwards shortens the common prefix in both directions.
+            for turn in 0..chosen.len() {
+                let key = chosen[(turn * 7 + chosen.len() / 2) % chosen.len()];
+                if let Err(at) = slots.search(key) {
+                    slots.insert(at, key, &[]);
+                }
+            }
+            let present: Vec<&[u8]> = (0..slots.len()).map(|at| slots.key(at)).collect();
+            assert!(present.is_sorted());
+            for key in keys {
+                assert_eq!(slots.search(key), present.binary_search(&key), "{key:x?} in {present:x?}");
+            }
+        }
     }
 
     #[test]

@@ -423,6 +423,44 @@ fn a_changed_page_goes_alone_with_its_ancestors() {
 }
 
 #[test]
+fn a_leaf_that_becomes_empty_does_not_make_its_neighbours_dirty() {
+    let mut world = World::new(256, 1 << 20);
+    (0..40).for_each(|n| world.insert(&numbered(n), &[1; 200]));
+    world.freeze();
+    world.publish();
+    let leaves = world.check().leaves;
+    assert_eq!(leaves, 40, "a pair a page");
+    world.remove(&numbered(20));
+    let stats = world.check();
+    assert_eq!(stats.dirty_pages, usize::from(stats.levels));
+    world.freeze();
+    world.publish();
+    assert_eq!(world.check().leaves, leaves - 1);
+}
+
+#[test]
+fn an_emptied_leaf_that_was_refilled_and_split_is_found_when_empty_again() {
+    let wide = |n: u32| numbered(n * 1000);
+    for leaf in 20..30 {
+        let mut world = World::new(128, 1 << 20);
+        (0..60).for_each(|n| world.insert(&wide(n), &[1; 100]));
+        world.freeze();
+        world.publish();
+        world.cache.drop_all();
+        world.remove(&wide(leaf));
+        // Enough to split the branch above, with the noted key far from both ends.
+        let more: Vec<_> = (0..120).map(|n| numbered(leaf * 1000 - 60 + n)).collect();
+        more.iter().for_each(|key| world.insert(key, &[2; 100]));
+        world.cache.drop_all();
+        more.iter().for_each(|key| world.remove(key));
+        world.check();
+        world.freeze();
+        world.publish();
+        assert_eq!(world.model.len(), 59);
+    }
+}
+
+#[test]
 fn a_failed_checkpoint_leaves_no_trace() {
     let run = |fail_after: Option<usize>| {
         let mut world = World::new(256, 1 << 20);

@@ -166,7 +166,10 @@ impl Inner {
     fn decode(&self, want: &Wanted, frame: &Bytes, shared_buffer: bool) -> Result<Bytes> {
         let damaged = |why: &dyn std::fmt::Display| {
             let key = self.storage.layout.data_key(want.at.object);
-            Error::new(ErrorKind::Corrupt, format!("frame at {} of object {key} is damaged: {why}; run fsck", want.at.offset))
+            Error::new(
+                ErrorKind::Corrupt,
+                format!("frame at {} of object {key} is damaged: {why}; run fsck", want.at.offset),
+            )
         };
         let (header, payload) = decode_frame_of(FrameKind::Data, frame).map_err(|e| damaged(&e))?;
         if header.logical_len != want.at.logical_len {

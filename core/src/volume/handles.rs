@@ -68,7 +68,9 @@ impl DirStream {
         let mut names = self.names.lock();
         let first = cookie.max(FIRST_ENTRY - 1) + 1 - FIRST_ENTRY;
         match first.checked_sub(names.base) {
-            Some(keep) if keep <= names.recent.len() as u64 => names.recent.truncate(usize::try_from(keep).unwrap_or(0)),
+            Some(keep) if keep <= names.recent.len() as u64 => {
+                names.recent.truncate(usize::try_from(keep).unwrap_or(0))
+            }
             _ => {
                 names.recent.clear();
                 names.base = first;

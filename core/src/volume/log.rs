@@ -55,6 +55,15 @@ struct Inner {
     failed: Option<String>,
 }
 
+/// Whether the log can take more.
+enum Room {
+    Enough,
+    /// Somebody is writing; look again.
+    Busy,
+    /// The caller is to extend the file by so many bytes.
+    Extend(Current, u64),
+}
+
 /// What a flush has to wait for.
 pub(crate) struct Unsynced {
     /// Files with bytes not flushed yet.
@@ -120,28 +129,41 @@ impl LocalLog {
     pub(crate) async fn ensure_room(&self, bytes: u64) -> Result<()> {
         loop {
             let notified = self.progress.notified();
-            let mut inner = self.inner.lock();
-            if inner.room_left >= inner.queued_bytes + bytes || inner.current.is_none() && !inner.writing {
-                return Ok(());
+            match self.try_room(bytes) {
+                Room::Enough => return Ok(()),
+                Room::Busy => notified.await,
+                Room::Extend(current, want) => return self.extend_room(current, want),
             }
-            if inner.writing {
-                drop(inner);
-                notified.await;
-                continue;
-            }
-            let Some(mut current) = inner.current.take() else { return Ok(()) };
-            inner.writing = true;
-            let want = bytes + inner.queued_bytes + LOG_ROOM_BYTES;
-            drop(inner);
-            let outcome = set_room_aside(&mut current, want);
-            let mut inner = self.inner.lock();
-            inner.writing = false;
-            inner.room_left = current.room_end - current.end;
-            inner.current = Some(current);
-            drop(inner);
-            self.progress.notify_waiters();
-            return outcome.map_err(|e| local_error("set aside room in the replay log", e));
         }
+    }
+
+    fn try_room(&self, bytes: u64) -> Room {
+        let mut inner = self.inner.lock();
+        if inner.writing {
+            return if inner.room_left >= inner.queued_bytes + bytes { Room::Enough } else { Room::Busy };
+        }
+        if inner.room_left >= inner.queued_bytes + bytes {
+            return Room::Enough;
+        }
+        match inner.current.take() {
+            // The first file is made with the first record.
+            None => Room::Enough,
+            Some(current) => {
+                inner.writing = true;
+                Room::Extend(current, bytes + inner.queued_bytes + LOG_ROOM_BYTES)
+            }
+        }
+    }
+
+    fn extend_room(&self, mut current: Current, want: u64) -> Result<()> {
+        let outcome = set_room_aside(&mut current, want);
+        let mut inner = self.inner.lock();
+        inner.writing = false;
+        inner.room_left = current.room_end - current.end;
+        inner.current = Some(current);
+        drop(inner);
+        self.progress.notify_waiters();
+        outcome.map_err(|e| local_error("set aside room in the replay log", e))
     }
 
     /// Returns once the record `lsn` is in its file (in the page cache: a killed process loses nothing).
@@ -172,6 +194,22 @@ impl LocalLog {
                 Some((queue, current)) => self.write(queue, current),
             }
         }
+    }
+
+    /// Waits until a record after `lsn` is in its file (or [`LocalLog::wake`] is called) and returns the newest.
+    pub(crate) async fn wait_beyond(&self, lsn: Lsn) -> Lsn {
+        let notified = self.progress.notified();
+        let written = self.written();
+        if written > lsn {
+            return written;
+        }
+        notified.await;
+        self.written()
+    }
+
+    /// Wakes everybody who waits, to look again.
+    pub(crate) fn wake(&self) {
+        self.progress.notify_waiters();
     }
 
     /// The newest record that is in its file.
@@ -209,7 +247,7 @@ impl LocalLog {
         let mut opened = Vec::new();
         let mut touched: Vec<Arc<dyn LocalFile>> = Vec::new();
         let mut last = Lsn(0);
-        let outcome = queue.into_iter().try_for_each(|chunk| {
+        let outcome: io::Result<()> = queue.into_iter().try_for_each(|chunk| {
             if let Some((first, header)) = chunk.new_file {
                 let file = self.dir.open(&log_path(first), OpenMode::CreateNew)?;
                 file.write_all_at(&header, 0)?;

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::future::try_join_all;
 use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -72,7 +71,7 @@ impl Shared {
         ahead: &ReadAhead,
     ) -> Result<Vec<Bytes>> {
         let pieces = self.view(|kv| self.plan(kv, ino, offset, len)).await?;
-        let window_max = self.options.read_ahead_max.min(self.engine.read_ahead_cap());
+        let window_max = self.options.read_ahead_max.min(self.frames.cache().budget() / 4);
         if let Some((from, count)) = ahead.note(offset, len, window_max) {
             self.fetch_ahead(ino, from, count);
         }
@@ -118,7 +117,8 @@ impl Shared {
         while at < end {
             let slot = u32::try_from(at / slot_bytes).map_err(|_| lost(segment, at))?;
             if chunk.as_ref().is_none_or(|(start, _)| *start != chunk_start(slot)) {
-                let value = kv.get(&segment_location_key(segment, chunk_start(slot)))?.ok_or_else(|| lost(segment, at))?;
+                let value =
+                    kv.get(&segment_location_key(segment, chunk_start(slot)))?.ok_or_else(|| lost(segment, at))?;
                 chunk = Some((chunk_start(slot), SegmentLocation::decode(&value)?));
             }
             let found = chunk.as_ref().and_then(|(start, location)| location.find(slot - start));
@@ -149,23 +149,16 @@ impl Shared {
                 Piece::Frame { skip, len, .. } => {
                     let frame = frames.next().unwrap_or_default();
                     if skip + len > frame.len() {
-                        return Err(Error::new(ErrorKind::Corrupt, "a frame is shorter than its location says; run fsck"));
+                        return Err(Error::new(
+                            ErrorKind::Corrupt,
+                            "a frame is shorter than its location says; run fsck",
+                        ));
                     }
                     out.push(frame.slice(skip..skip + len));
                 }
             }
         }
         Ok(out)
-    }
-
-    /// Fetches everything a list of ranges needs into the cache (used by pinning and tests).
-    pub(crate) async fn warm(self: &Arc<Self>, ino: Ino, ranges: &[(u64, u64)]) -> Result<()> {
-        try_join_all(ranges.iter().map(|&(offset, len)| async move {
-            let pieces = self.view(|kv| self.plan(kv, ino, offset, len)).await?;
-            self.collect_bytes(pieces).await.map(drop)
-        }))
-        .await
-        .map(drop)
     }
 }
 

@@ -54,6 +54,8 @@ struct SegState {
     /// A frozen root may refer to the segment: `dropped` must not change any more unless at a freeze.
     frozen: bool,
     building: bool,
+    /// The location records of the object that is on its way.
+    planned: Option<Vec<(Vec<u8>, Vec<u8>)>>,
     /// Set once its location records are in the log.
     uploaded: Option<Uploaded>,
 }
@@ -105,6 +107,7 @@ impl StagedSegment {
             sealed: false,
             frozen: false,
             building: false,
+            planned: None,
             uploaded: None,
         };
         Self {
@@ -166,6 +169,16 @@ impl StagedSegment {
         state.slots.clone()
     }
 
+    /// Notes where the segment's frames will lie.
+    pub(crate) fn set_planned(&self, locations: Vec<(Vec<u8>, Vec<u8>)>) {
+        self.state.lock().planned = Some(locations);
+    }
+
+    /// Where the segment's frames will lie, once its object is built.
+    pub(crate) fn planned(&self) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+        self.state.lock().planned.clone()
+    }
+
     /// Notes that the segment is in the store (or was dead).
     pub(crate) fn set_uploaded(&self, uploaded: Uploaded) {
         self.state.lock().uploaded = Some(uploaded);
@@ -210,6 +223,12 @@ fn drop_dead(state: &mut SegState) {
     for slot in &mut state.slots {
         slot.dropped = slot.live == 0 && slot.writers == 0;
     }
+}
+
+/// Where in the file the tail's slot ends.
+fn tail_end(tail: &Tail) -> Option<u64> {
+    let state = tail.segment.state.lock();
+    state.slots.get(tail.slot).map(|s| s.file_offset + u64::from(s.filled))
 }
 
 /// The slots that a run of positions covers: slot number, offset in the slot, bytes.
@@ -410,6 +429,7 @@ impl Staging {
 
     fn seal(&self, inner: &mut Inner, segment: &Arc<StagedSegment>) {
         segment.state.lock().sealed = true;
+        inner.tails.retain(|_, t| t.run_bytes >= STREAM_BYTES_MIN || !Arc::ptr_eq(&t.segment, segment));
         if inner.shared.as_ref().is_some_and(|s| Arc::ptr_eq(s, segment)) {
             inner.shared = None;
         }
@@ -497,8 +517,7 @@ impl Staging {
     pub(crate) fn recover_run(&self, segment: &StagedSegment, position: u64, len: u64, ino: Ino, file_offset: u64) {
         let mut state = segment.state.lock();
         for (slot, inside, part) in slots_of(self.slot_bytes, position, len) {
-            let empty =
-                Slot { ino: Ino(0), file_offset: 0, filled: 0, live: 0, writers: 0, dropped: false };
+            let empty = Slot { ino: Ino(0), file_offset: 0, filled: 0, live: 0, writers: 0, dropped: false };
             if state.slots.len() <= slot {
                 state.slots.resize(slot + 1, empty);
             }

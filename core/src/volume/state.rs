@@ -39,6 +39,8 @@ pub(crate) struct State {
     pub(crate) tree: Tree,
     /// The LSN that the next transaction gets.
     pub(crate) next_lsn: Lsn,
+    /// The newest LSN that gives reason for a checkpoint: not the engine's own housekeeping.
+    pub(crate) dirty_lsn: Lsn,
     pub(crate) next_ino: Ino,
     pub(crate) inodes: u64,
     pub(crate) data_bytes: u64,
@@ -70,6 +72,7 @@ impl State {
     /// # Panics
     /// If a page is missing: [`State::prepare`] was not called for these writes.
     pub(crate) fn apply(&mut self, writes: &Writes, staging: &Staging) -> Result<()> {
+        let mut folded = false;
         for (key, value) in writes {
             let old = match value {
                 Some(value) => self.tree.insert(key, value),
@@ -77,15 +80,20 @@ impl State {
             }
             .expect("prepared pages are resident");
             match (key.first(), key.get(9)) {
-                (Some(1), Some(0x00)) => self.note_inode(key, old.as_deref(), value.as_deref())?,
+                (Some(1), Some(0x00)) => folded |= self.note_inode(key, old.as_deref(), value.as_deref())?,
                 (Some(1), Some(0x30)) => note_extent(staging, old.as_deref(), value.as_deref())?,
                 _ => {}
             }
         }
+        if folded {
+            // Only a fold changes the subtree counters of a directory that was there: it took up all that was pending.
+            self.subtree.clear();
+        }
         Ok(())
     }
 
-    fn note_inode(&mut self, key: &[u8], old: Option<&[u8]>, new: Option<&[u8]>) -> Result<()> {
+    /// Takes an inode write into the totals. Whether it changed a directory's subtree counters.
+    fn note_inode(&mut self, key: &[u8], old: Option<&[u8]>, new: Option<&[u8]>) -> Result<bool> {
         let ino = Ino(u64::from_be_bytes(key[1..9].try_into().expect("eight bytes")));
         let old = old.map(InodeRecord::decode).transpose()?;
         let new = new.map(InodeRecord::decode).transpose()?;
@@ -96,7 +104,7 @@ impl State {
         self.inodes += u64::from(new.is_some());
         self.inodes -= u64::from(old.is_some());
         self.next_ino = self.next_ino.max(ino.next());
-        for (dir, bytes, inodes) in ops::subtree_delta(old.as_ref(), new.as_ref()) {
+        for (dir, bytes, inodes) in ops::subtree::subtree_delta(ino, old.as_ref(), new.as_ref()) {
             let entry = self.subtree.entry(dir).or_default();
             entry.0 += bytes;
             entry.1 += inodes;
@@ -104,7 +112,8 @@ impl State {
                 self.subtree.remove(&dir);
             }
         }
-        Ok(())
+        let counters = |r: &InodeRecord| (r.subtree_bytes, r.subtree_inodes);
+        Ok(matches!((&old, &new), (Some(old), Some(new)) if counters(old) != counters(new)))
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::volume::Layout;
+use crate::format::Layout;
 use crate::store::{GetRange, ObjectKey, ObjectStore, PutMode, StoreError, StoreErrorKind};
 use crate::types::ObjectId;
 

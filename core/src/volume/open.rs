@@ -1,0 +1,470 @@
+//! Opening and closing a volume.
+//!
+//! Owns the order of a mount: description, newest head, claim, overlay, replay, then the tasks; and of a close: seal, upload,
+//! checkpoint with the clean flag. With the store away a volume that this host has had open before opens from its local copies,
+//! under its last claim, and claims anew when the store is back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
+
+use crate::config::VolumeOptions;
+use crate::engine::Engine;
+use crate::env::Env;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::layout::{LOG_PREFIX, parse_log_path};
+use crate::format::{Head, ObjectTable, Tier, VolumeMeta};
+use crate::fs::Caller;
+use crate::locks::LockTable;
+use crate::ops;
+use crate::store::{ObjectKey, ObjectStore};
+use crate::tree::{PageLimits, PinSet, Tree};
+use crate::types::{Epoch, Ino, Lsn};
+use crate::volume::checkpoint::{Checkpoints, HEAD_COPY, Publisher, TABLE_COPY, Wish};
+use crate::volume::claim::{OwnerFile, check_claimable, check_fencing, claim, newest_head};
+use crate::volume::commit::Commits;
+use crate::volume::create::read_volume_meta;
+use crate::volume::flush::Flusher;
+use crate::volume::frames::FrameReader;
+use crate::volume::log::{LocalLog, local_error};
+use crate::volume::pages::PageLoader;
+use crate::volume::recover::{Recovery, read_table};
+use crate::volume::staging::Staging;
+use crate::volume::state::State;
+use crate::volume::storage::{Storage, store_error};
+use crate::volume::upload::Uploads;
+use crate::volume::{Shared, Term, Volume, VolumeStatus};
+
+/// Copy of volume.json in the state directory.
+const META_COPY: &str = "volume.json";
+
+/// What is known of the volume before it is recovered.
+struct Found {
+    meta: VolumeMeta,
+    head: Head,
+    table: ObjectTable,
+    owner: OwnerFile,
+    claimed: bool,
+}
+
+impl Volume {
+    /// Opens a volume: recovers what this host has not brought into the store yet, and claims it unless read-only.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] (no volume), [`ErrorKind::Busy`] (owned elsewhere), [`ErrorKind::NotSupported`] (store cannot
+    /// fence), [`ErrorKind::UnknownFormat`], [`ErrorKind::Corrupt`], [`ErrorKind::Unavailable`] (store away and nothing known here).
+    pub async fn open(
+        engine: Arc<Engine>,
+        env: Env,
+        store: Arc<dyn ObjectStore>,
+        options: VolumeOptions,
+    ) -> Result<Self> {
+        let found = match find_online(&env, &store, &options).await {
+            Err(error) if error.kind() == ErrorKind::Unavailable && !options.take_over => find_offline(&env, error)?,
+            other => other?,
+        };
+        let (tag, cache) = engine.join(options.read_cache_weight);
+        let opened = assemble(Arc::clone(&engine), env, store, options, found, (tag, cache)).await;
+        if opened.is_err() {
+            engine.leave(tag);
+        }
+        let (shared, publisher) = opened?;
+        shared.start_tasks(publisher);
+        Ok(Self { shared })
+    }
+
+    /// The status, from memory.
+    #[must_use]
+    pub fn status(&self) -> VolumeStatus {
+        self.shared.status()
+    }
+
+    /// The volume's description.
+    #[must_use]
+    pub fn meta(&self) -> &VolumeMeta {
+        &self.shared.meta
+    }
+
+    /// Brings everything so far into the store: on return a head covers it.
+    ///
+    /// # Errors
+    /// The volume's halt; waits as long as the store is away.
+    pub async fn flush(&self) -> Result<()> {
+        self.checkpoint().await.map(drop)
+    }
+
+    /// Takes a checkpoint now; returns the LSN that its head covers.
+    ///
+    /// # Errors
+    /// As [`Volume::flush`].
+    pub async fn checkpoint(&self) -> Result<Lsn> {
+        if self.shared.options.read_only {
+            return Ok(self.shared.state.read().last_lsn());
+        }
+        self.shared.checkpoints.run(Wish::default()).await
+    }
+
+    /// Commits everything so far at the volume's tier.
+    ///
+    /// # Errors
+    /// As a sync operation.
+    pub async fn sync(&self) -> Result<()> {
+        if self.shared.options.read_only {
+            return Ok(());
+        }
+        let lsn = self.shared.state.read().last_lsn();
+        self.shared.commit(lsn).await
+    }
+
+    /// Closes the volume: what is open elsewhere in this process must be released before. With the store there, everything is
+    /// in it on return and anybody may mount the volume; if it does not answer within `patience`, what is missing stays staged on the
+    /// local disk, flushed, and the answer says how much.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] when not even the local disk holds everything; the halt's error.
+    pub async fn close(self, patience: Duration) -> Result<CloseReport> {
+        let shared = &self.shared;
+        let mut outcome = Ok(());
+        if !shared.options.read_only {
+            outcome = shared.close_cleanly(patience).await;
+        }
+        shared.stop_tasks().await;
+        shared.engine.leave(shared.tag);
+        let (segments, bytes) = shared.staging.waiting();
+        let left = CloseReport { in_store: outcome.is_ok(), waiting_segments: segments, waiting_bytes: bytes };
+        match outcome {
+            Err(error) if error.kind() != ErrorKind::Unavailable => Err(error),
+            _ => Ok(left),
+        }
+    }
+
+    /// Stops at once, as a killed process would, but for the memory. For tests.
+    pub async fn abandon(self) {
+        self.shared.stop_tasks().await;
+        self.shared.engine.leave(self.shared.tag);
+    }
+
+    /// Drops all clean caches, so that reads come from the store. For tests and measurements.
+    pub fn drop_caches(&self) {
+        self.shared.engine.pages.drop_all();
+        self.shared.frames.cache().clear();
+    }
+}
+
+/// How a close went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct CloseReport {
+    /// Whether a clean head covers everything.
+    pub in_store: bool,
+    /// Segments that wait on the local disk for the next mount.
+    pub waiting_segments: u64,
+    /// Their bytes.
+    pub waiting_bytes: u64,
+}
+
+impl Shared {
+    async fn close_cleanly(self: &Arc<Self>, patience: Duration) -> Result<()> {
+        let lsn = self.state.read().last_lsn();
+        let flushed = self.flusher.durable(lsn).await;
+        let finish = async {
+            self.checkpoints.run(Wish::default()).await?;
+            self.checkpoints.run(Wish { clean: true }).await
+        };
+        let closed = match tokio::time::timeout(patience, finish).await {
+            Ok(outcome) => outcome.map(drop),
+            Err(_) => Err(Error::new(ErrorKind::Unavailable, "the store did not answer in time")),
+        };
+        match (closed, flushed) {
+            (Ok(()), _) => Ok(()),
+            (Err(_), Err(error)) => Err(error),
+            (Err(error), Ok(())) => Err(error),
+        }
+    }
+}
+
+async fn find_online(env: &Env, store: &Arc<dyn ObjectStore>, options: &VolumeOptions) -> Result<Found> {
+    let meta = read_volume_meta(store, options.operation_timeout).await?;
+    let storage = Storage { store: Arc::clone(store), layout: meta.layout, timeout: options.operation_timeout };
+    let mut owner = OwnerFile::load(&*env.dir, meta.uuid)?;
+    let no_head = || {
+        let place = store.describe();
+        Error::new(ErrorKind::Corrupt, format!("the volume at {place} has no head; run fsck --rebuild"))
+    };
+    let newest = newest_head(&storage).await?.ok_or_else(no_head)?;
+    if newest.volume != meta.uuid {
+        return Err(Error::new(ErrorKind::Corrupt, format!("head {} belongs to volume {}", newest.seq, newest.volume)));
+    }
+    let table = read_table(&storage, &newest).await?;
+    if options.read_only {
+        return Ok(Found { meta, head: newest, table, owner, claimed: true });
+    }
+    check_claimable(&newest, &owner, options)?;
+    if !owner.probed {
+        check_fencing(&storage, env, options).await?;
+        owner.probed = options.settle.is_none();
+    }
+    keep_copy(env, META_COPY, &meta.encode())?;
+    let head = claim(&storage, env, options, &newest, &mut owner).await.map_err(|e| match e.kind() {
+        ErrorKind::AlreadyExists => Error::new(ErrorKind::Busy, "another owner claimed the volume at this very moment"),
+        _ => e,
+    })?;
+    keep_copy(env, HEAD_COPY, &head.encode_object())?;
+    keep_copy(env, TABLE_COPY, &table.encode())?;
+    Ok(Found { meta, head, table, owner, claimed: true })
+}
+
+/// The volume as this host last knew it.
+fn find_offline(env: &Env, error: Error) -> Result<Found> {
+    let read = |name: &str| env.dir.read(name).map(Bytes::from).ok();
+    let (Some(meta), Some(head), Some(table)) = (read(META_COPY), read(HEAD_COPY), read(TABLE_COPY)) else {
+        return Err(error.context_prefix("the volume was never open on this computer"));
+    };
+    let meta = VolumeMeta::decode(&meta)?;
+    let owner = OwnerFile::load(&*env.dir, meta.uuid)?;
+    let head = Head::decode_object(&head)?;
+    tracing::warn!(volume = %meta.name, "mounting without the store: {error}");
+    Ok(Found { meta, head, table: ObjectTable::decode(&table)?, owner, claimed: false })
+}
+
+fn keep_copy(env: &Env, name: &str, bytes: &[u8]) -> Result<()> {
+    env.dir.replace(name, bytes).map_err(|e| local_error(&format!("write {name} in the state directory"), e))
+}
+
+async fn assemble(
+    engine: Arc<Engine>,
+    env: Env,
+    store: Arc<dyn ObjectStore>,
+    options: VolumeOptions,
+    found: Found,
+    (tag, cache): (u32, Arc<crate::frame_cache::FrameCache>),
+) -> Result<(Arc<Shared>, Publisher)> {
+    let Found { meta, head, table, owner, claimed } = found;
+    let storage = Arc::new(Storage { store, layout: meta.layout, timeout: options.operation_timeout });
+    let staging = Arc::new(Staging::new(Arc::clone(&env.dir), meta.frame_size, options.max_flush_size));
+    let pages = PageLoader::new(Arc::clone(&storage), Arc::clone(&engine.pages), tag, engine.reads_around());
+    let mut publisher = Publisher::new(head.clone(), table);
+    pages.set_lengths(publisher.lengths());
+    let recovered = {
+        let tree = Tree::open(Arc::clone(&engine.pages), tag, PageLimits::default(), head.root);
+        let mut recovery = Recovery {
+            env: &env,
+            storage: &storage,
+            pages: &pages,
+            staging: &staging,
+            state: first_state(tree, &head),
+            pins: PinSet::new(Arc::clone(&engine.pages)),
+            nonce_max: head.nonce_floor.0,
+            log_files: Vec::new(),
+            lost: Vec::new(),
+            replayed: 0,
+        };
+        recovery.apply_overlay(&head).await?;
+        if !options.read_only {
+            recovery.replay_local(&owner).await?;
+            if claimed && meta.tier == Tier::Store {
+                recovery.replay_remote(&head).await?;
+                let old = old_batches(&storage, head.epoch, recovery.state.last_lsn()).await?;
+                publisher.batches.extend(old);
+            }
+            recovery.finish_staging().await?;
+        }
+        if recovery.replayed > 0 {
+            tracing::info!(volume = %meta.name, "replayed {} operations from the log", recovery.replayed);
+        }
+        if !recovery.lost.is_empty() {
+            tracing::warn!(volume = %meta.name, "moved aside in the state directory: {}", recovery.lost.join(", "));
+        }
+        (recovery.state, recovery.log_files, recovery.nonce_max, recovery.replayed)
+    };
+    let (mut state, log_files, nonce_max, replayed) = recovered;
+    if replayed > 0 {
+        state.dirty_lsn = state.last_lsn();
+    }
+    let last = state.last_lsn();
+    let term = Term { epoch: head.epoch, claim: head.claim, claimed };
+    let log = Arc::new(LocalLog::new(Arc::clone(&env.dir), last, log_files));
+    let flusher = Arc::new(Flusher::new(Arc::clone(&env.dir), Arc::clone(&log), Arc::clone(&staging), Lsn(0)));
+    let uploads = Uploads::new(engine.uploads_max(options.max_flush_size, options.uploads_max));
+    let next_nonce = nonce_max + 1;
+    let shared = Arc::new(Shared {
+        frames: FrameReader::new(Arc::clone(&storage), cache),
+        commits: Commits::new(meta.tier, last),
+        engine,
+        env,
+        meta,
+        options,
+        storage,
+        tag,
+        state: RwLock::new(state),
+        log,
+        staging,
+        flusher,
+        pages,
+        term: RwLock::new(term),
+        next_nonce: AtomicU64::new(next_nonce),
+        checkpoints: Checkpoints::default(),
+        uploads,
+        handles: Default::default(),
+        locks: LockTable::default(),
+        health: Mutex::default(),
+        stopping: AtomicBool::new(false),
+        stop: Notify::new(),
+        tasks: Mutex::default(),
+        room: Notify::new(),
+        claimed: tokio::sync::watch::channel(claimed).0,
+        opened: tokio::sync::watch::channel(false).0,
+    });
+    shared.note_recovered(&head);
+    if !shared.options.read_only {
+        let header = shared.log_header(last.next());
+        shared.log.rotate(last.next(), header);
+        shared.make_root().await?;
+        shared.settle_intents(&mut publisher).await?;
+    }
+    Ok((shared, publisher))
+}
+
+/// Log batches of earlier epochs, all of which the next head covers.
+async fn old_batches(storage: &Storage, epoch: Epoch, covered: Lsn) -> Result<Vec<(Epoch, u64, Lsn)>> {
+    let mut found = Vec::new();
+    let mut after = None;
+    loop {
+        let page = storage.store.list(0, LOG_PREFIX, after.as_deref()).await;
+        let page = page.map_err(|e| store_error("list", &ObjectKey::home(LOG_PREFIX), e))?;
+        let batches = page.objects.iter().filter_map(|o| parse_log_path(&o.key.path));
+        found.extend(batches.filter(|(e, _)| *e < epoch).map(|(e, number)| (e, number, covered)));
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(found),
+        }
+    }
+}
+
+fn first_state(tree: Tree, head: &Head) -> State {
+    State {
+        tree,
+        next_lsn: head.lsn.next(),
+        dirty_lsn: head.lsn,
+        next_ino: head.next_ino.max(Ino::ROOT.next()),
+        inodes: head.inode_count,
+        data_bytes: head.data_bytes,
+        subtree: Default::default(),
+        halted: None,
+    }
+}
+
+impl Shared {
+    /// A new volume gets its root directory from its first writer.
+    async fn make_root(&self) -> Result<()> {
+        if self.view(|kv| ops::inode::try_load(kv, Ino::ROOT)).await?.is_some() {
+            return Ok(());
+        }
+        self.transact(Caller::default(), &[], |tx, cx, _| {
+            ops::make_root(tx, cx, 0o755);
+            Ok(())
+        })
+        .await
+    }
+
+    pub(crate) fn is_claimed(&self) -> bool {
+        self.term.read().claimed
+    }
+
+    /// Waits until this owner's claim is in the store. False when the volume stops first.
+    pub(crate) async fn wait_claimed(&self) -> bool {
+        let mut claimed = self.claimed.subscribe();
+        let stopped = self.stop.notified();
+        if self.is_stopping() {
+            return false;
+        }
+        tokio::select! {
+            outcome = claimed.wait_for(|c| *c) => outcome.is_ok(),
+            () = stopped => false,
+        }
+    }
+
+    /// Waits until this epoch's first checkpoint is in the store: only from then on do its log batches follow on a head.
+    pub(crate) async fn wait_writable_epoch(&self) -> Result<()> {
+        let mut opened = self.opened.subscribe();
+        loop {
+            if *opened.borrow_and_update() {
+                return Ok(());
+            }
+            let stopped = self.stop.notified();
+            self.check_going()?;
+            self.checkpoints.request();
+            tokio::select! { _ = opened.changed() => {}, () = stopped => {} }
+        }
+    }
+
+    /// Claims the volume if it was opened without the store.
+    pub(crate) async fn until_claimed(self: &Arc<Self>, publisher: &mut Publisher) -> Result<()> {
+        if self.is_claimed() {
+            return Ok(());
+        }
+        let known = publisher.head.clone();
+        let newest = self.until_stored(|| Box::pin(newest_head(&self.storage))).await?;
+        let ours = newest.filter(|n| n.seq == known.seq && n.claim == known.claim);
+        let fenced = |shared: &Self| {
+            let why = "another owner took this volume over while this computer was offline; changes made here stay in the state directory";
+            shared.halt(ErrorKind::Fenced, why.to_owned());
+            Error::new(ErrorKind::Fenced, why)
+        };
+        let Some(newest) = ours else { return Err(fenced(self)) };
+        let mut owner = OwnerFile::load(&*self.env.dir, self.meta.uuid)?;
+        let claimed = self.until_stored(|| {
+            let mut attempt = owner.clone();
+            let newest = &newest;
+            Box::pin(async move {
+                let head = claim(&self.storage, &self.env, &self.options, newest, &mut attempt).await?;
+                Ok((head, attempt))
+            })
+        });
+        let (head, attempt) = match claimed.await {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(fenced(self)),
+            other => other?,
+        };
+        owner = attempt;
+        tracing::info!(volume = %self.meta.name, "claimed epoch {} ({} claims in line)", head.epoch, owner.claims.len());
+        {
+            let state = self.state.write();
+            *self.term.write() = Term { epoch: head.epoch, claim: head.claim, claimed: true };
+            self.log.rotate(state.next_lsn, self.log_header(state.next_lsn));
+        }
+        self.commits.new_epoch();
+        publisher.head = head;
+        self.claimed.send_replace(true);
+        Ok(())
+    }
+
+    fn note_recovered(&self, head: &Head) {
+        self.note_head(head);
+    }
+
+    pub(crate) fn start_tasks(self: &Arc<Self>, publisher: Publisher) {
+        let mut tasks = self.tasks.lock();
+        tasks.push(tokio::spawn(Arc::clone(self).checkpoint_loop(publisher)));
+        if !self.options.read_only {
+            tasks.push(tokio::spawn(Arc::clone(self).upload_loop()));
+            tasks.push(tokio::spawn(Arc::clone(self).seal_loop()));
+            tasks.push(tokio::spawn(Arc::clone(self).flush_loop()));
+            tasks.push(tokio::spawn(Arc::clone(self).reap_all()));
+        }
+    }
+
+    async fn stop_tasks(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.stop.notify_waiters();
+        self.log.wake();
+        let tasks = std::mem::take(&mut *self.tasks.lock());
+        for task in tasks {
+            // A loop that waits for something else than the stop has nothing left to lose.
+            task.abort();
+            let _ = task.await;
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! From the newest head to the present: overlay, then the replay log, then what is left over.
+//!
+//! Owns the rules of which records count (FORMAT section 7): LSNs without a gap, staged bytes that verify, only logs of
+//! this owner's own line of claims. Whatever does not count is never deleted here: it is moved aside and named.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use crate::env::{Env, OpenMode};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::keys::{intent_key, segment_location_key};
+use crate::format::layout::log_key;
+use crate::format::{
+    ClaimId, DataRef, Head, Key, KeyWrite, LogBatch, LogFileHeader, ObjectKind, ObjectTable, Overlay, Record,
+    SegmentLocation,
+};
+use crate::kv::{KvRead, PageAddr};
+use crate::store::{GetRange, PutMode, StoreErrorKind};
+use crate::tree::PinSet;
+use crate::types::{Epoch, Lsn, ObjectId, SegmentId};
+use crate::volume::claim::OwnerFile;
+use crate::volume::log::{LOG_DIR, local_error};
+use crate::volume::pages::PageLoader;
+use crate::volume::staging::{STAGE_DIR, Staging, Uploaded, stage_path};
+use crate::volume::state::{State, Writes};
+use crate::volume::storage::Storage;
+
+/// Directory for what could not be made part of the volume's history.
+pub(crate) const LOST_DIR: &str = "lost";
+
+/// What recovery works on.
+pub(crate) struct Recovery<'r> {
+    pub(crate) env: &'r Env,
+    pub(crate) storage: &'r Storage,
+    pub(crate) pages: &'r PageLoader,
+    pub(crate) staging: &'r Staging,
+    pub(crate) state: State,
+    pub(crate) pins: PinSet,
+    /// The highest nonce seen in use, by epoch of the line.
+    pub(crate) nonce_max: u64,
+    /// First LSNs of the log files that are there.
+    pub(crate) log_files: Vec<Lsn>,
+    /// Whether anything was moved aside.
+    pub(crate) lost: Vec<String>,
+    pub(crate) replayed: u64,
+}
+
+/// Reads the frame at `addr` of a meta object.
+async fn read_meta(storage: &Storage, addr: PageAddr, kind: crate::format::FrameKind) -> Result<Bytes> {
+    let range = GetRange::Bounded { offset: addr.offset.into(), len: addr.len.into() };
+    let frame = storage.get_meta(addr.object, range).await?;
+    let (_, payload) = crate::format::frame::decode_frame_of(kind, &frame)
+        .map_err(|e| Error::from(e).context_prefix(&storage.describe_meta(addr.object)))?;
+    Ok(payload)
+}
+
+/// The object table of a head.
+pub(crate) async fn read_table(storage: &Storage, head: &Head) -> Result<ObjectTable> {
+    match head.object_table {
+        None => Ok(ObjectTable { entries: Vec::new() }),
+        Some(addr) => {
+            let payload = read_meta(storage, addr, crate::format::FrameKind::ObjectTable).await?;
+            Ok(ObjectTable::decode(&payload)?)
+        }
+    }
+}
+
+/// The overlay of a head.
+pub(crate) async fn read_overlay(storage: &Storage, head: &Head) -> Result<Option<Overlay>> {
+    match head.overlay {
+        None => Ok(None),
+        Some(addr) => {
+            let payload = read_meta(storage, addr, crate::format::FrameKind::Overlay).await?;
+            Ok(Some(Overlay::decode(&payload)?))
+        }
+    }
+}
+
+impl Recovery<'_> {
+    /// Applies the overlay of the head that the state was loaded from.
+    pub(crate) async fn apply_overlay(&mut self, head: &Head) -> Result<()> {
+        let Some(overlay) = read_overlay(self.storage, head).await? else { return Ok(()) };
+        for body in overlay.records {
+            self.apply_locations(&body.writes).await?;
+        }
+        Ok(())
+    }
+
+    /// Applies location records, and ends the intents of the objects they name.
+    async fn apply_locations(&mut self, writes: &[KeyWrite]) -> Result<()> {
+        let mut all: Writes = writes.iter().map(|w| (w.key.clone(), w.value.clone())).collect();
+        for write in writes {
+            if let Some(value) = &write.value {
+                let object = SegmentLocation::decode(value)?.object;
+                all.insert(intent_key(ObjectKind::Data, object), None);
+            }
+        }
+        self.apply(&all).await
+    }
+
+    async fn apply(&mut self, writes: &Writes) -> Result<()> {
+        while let Err(miss) = self.state.prepare(writes) {
+            self.pages.load(miss, &mut self.pins).await?;
+        }
+        self.state.apply(writes, self.staging)
+    }
+
+    /// Replays the local log. Files of another line of claims are moved aside.
+    pub(crate) async fn replay_local(&mut self, owner: &OwnerFile) -> Result<()> {
+        for (name, _) in self.env.dir.list(LOG_DIR).map_err(|e| local_error("list the replay log", e))? {
+            let path = format!("{LOG_DIR}/{name}");
+            let bytes = self.env.dir.read(&path).map_err(|e| local_error("read the replay log", e))?;
+            let bytes = Bytes::from(bytes);
+            let (header, records) = match LogFileHeader::decode_file(&bytes) {
+                Ok(decoded) => decoded,
+                Err(error) => {
+                    tracing::info!(
+                        "log file {name} has no whole header ({error}): nothing in it was acknowledged as durable"
+                    );
+                    self.set_aside(&path)?;
+                    continue;
+                }
+            };
+            if !owner.owns(header.epoch, header.claim) {
+                tracing::warn!("log file {name} is of epoch {}, which this volume no longer continues", header.epoch);
+                self.set_aside(&path)?;
+                continue;
+            }
+            if header.first_lsn > self.state.next_lsn {
+                tracing::warn!("log file {name} begins after a gap at LSN {}", self.state.next_lsn);
+                self.set_aside(&path)?;
+                continue;
+            }
+            self.replay_file(&header, &records).await?;
+            self.log_files.push(header.first_lsn);
+        }
+        Ok(())
+    }
+
+    async fn replay_file(&mut self, header: &LogFileHeader, records: &[u8]) -> Result<()> {
+        let mut scan = header.scan(records);
+        for record in scan.by_ref() {
+            if record.lsn < self.state.next_lsn {
+                continue;
+            }
+            if record.lsn != self.state.next_lsn || !self.stage(&record).await? {
+                tracing::warn!("replay stops before LSN {}: its data is not whole", record.lsn);
+                return Ok(());
+            }
+            self.replay(&record.writes).await?;
+            self.state.next_lsn = record.lsn.next();
+            self.replayed += 1;
+        }
+        if let Some(end) = scan.end() {
+            end.check().map_err(|e| Error::from(e).context_prefix("replay log"))?;
+        }
+        Ok(())
+    }
+
+    async fn replay(&mut self, writes: &[KeyWrite]) -> Result<()> {
+        let all: Writes = writes.iter().map(|w| (w.key.clone(), w.value.clone())).collect();
+        for key in all.keys() {
+            self.note_names(key);
+        }
+        self.apply(&all).await
+    }
+
+    /// Remembers nonces in use, so that an owner that goes on in its epoch does not use them again.
+    fn note_names(&mut self, key: &[u8]) {
+        let nonce = match Key::decode(key) {
+            Ok(Key::SegmentUsage(SegmentId { nonce, .. })) => nonce,
+            Ok(Key::Intent { object: ObjectId { nonce, .. }, .. }) => nonce,
+            _ => return,
+        };
+        self.nonce_max = self.nonce_max.max(nonce.0);
+    }
+
+    /// Takes the staged bytes of a record back into staging. Whether all of them are there and true.
+    async fn stage(&mut self, record: &Record) -> Result<bool> {
+        let mut runs = Vec::new();
+        for data in &record.data {
+            if self.staging.get(data.segment).is_none() && self.is_located(data.segment).await? {
+                continue;
+            }
+            if !self.verify(data)? {
+                return Ok(false);
+            }
+            runs.push(data);
+        }
+        for data in runs {
+            let segment = self.staging.recover(data.segment).map_err(|e| local_error("open a staging file", e))?;
+            self.staging.recover_run(&segment, data.position, data.len, data.ino, data.file_offset);
+            self.nonce_max = self.nonce_max.max(data.segment.nonce.0);
+        }
+        Ok(true)
+    }
+
+    /// Whether the segment's location is known.
+    async fn is_located(&mut self, segment: SegmentId) -> Result<bool> {
+        loop {
+            match self.state.tree.get(&segment_location_key(segment, 0)) {
+                Ok(found) => return Ok(found.is_some()),
+                Err(miss) => self.pages.load(miss, &mut self.pins).await?,
+            }
+        }
+    }
+
+    fn verify(&self, data: &DataRef) -> Result<bool> {
+        let file = match self.env.dir.open(&stage_path(data.segment), OpenMode::Read) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(e) => return Err(local_error("open a staging file", e)),
+        };
+        let mut buf = vec![0; usize::try_from(data.len).unwrap_or(usize::MAX)];
+        match file.read_exact_at(&mut buf, data.position) {
+            Ok(()) => Ok(crc32c::crc32c(&buf) == data.crc),
+            Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(e) => Err(local_error("read a staging file", e)),
+        }
+    }
+
+    /// Moves a file out of the way without losing it.
+    fn set_aside(&mut self, path: &str) -> Result<()> {
+        let target = format!("{LOST_DIR}/{}-{}", self.state.next_lsn.0, path.replace('/', "-"));
+        self.env.dir.rename(path, &target).map_err(|e| local_error("move a log file aside", e))?;
+        self.lost.push(target);
+        Ok(())
+    }
+
+    /// Ends recovery of staging: segments are sealed, files that no record names are moved aside.
+    pub(crate) async fn finish_staging(&mut self) -> Result<()> {
+        let state = &self.state;
+        self.staging.finish_recovery(&|id| {
+            let mut overlay = Vec::new();
+            let (from, to) = crate::format::keys::segment_location_range(id);
+            let scanned = state.tree.scan(&from, &to, &mut |key, value| {
+                overlay.push((key.to_vec(), value.to_vec()));
+                std::ops::ControlFlow::Continue(())
+            });
+            (scanned.is_ok() && !overlay.is_empty()).then(|| Uploaded { lsn: state.last_lsn(), overlay })
+        });
+        for (name, _) in self.env.dir.list(STAGE_DIR).map_err(|e| local_error("list staging files", e))? {
+            let known = parse_segment(&name).is_some_and(|id| self.staging.get(id).is_some());
+            if !known {
+                let path = format!("{STAGE_DIR}/{name}");
+                let located = match parse_segment(&name) {
+                    Some(id) => self.is_located(id).await?,
+                    None => false,
+                };
+                if located {
+                    self.env.dir.remove(&path).map_err(|e| local_error("remove a staging file", e))?;
+                } else {
+                    self.set_aside(&path)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Seals and replays the remote logs that the newest head names.
+    pub(crate) async fn replay_remote(&mut self, head: &Head) -> Result<()> {
+        // The last one is the present owner's own, and empty.
+        for start in head.logs.iter().filter(|l| l.epoch < head.epoch) {
+            let mut number = start.first_batch;
+            loop {
+                match self.read_batch(start.epoch, number).await? {
+                    Some(batch) if batch.seal => break,
+                    Some(batch) => {
+                        if !self.replay_batch(&batch).await? {
+                            return Ok(());
+                        }
+                        number += 1;
+                    }
+                    None => {
+                        if self.seal_log(start.epoch, number, batch_claim(head)).await? {
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_batch(&self, epoch: Epoch, number: u64) -> Result<Option<LogBatch>> {
+        let key = log_key(epoch, number);
+        match self.storage.get(&key, GetRange::Full).await {
+            Ok(bytes) => {
+                let batch = LogBatch::decode_object(&bytes);
+                Ok(Some(batch.map_err(|e| Error::from(e).context_prefix(&format!("object {key}")))?))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends an old epoch's log by taking its next number. Whether that was possible; if not, the number holds a batch now.
+    async fn seal_log(&self, epoch: Epoch, number: u64, claim: ClaimId) -> Result<bool> {
+        let seal = LogBatch::seal(claim, self.state.next_lsn);
+        let bytes = Bytes::from(seal.encode_object(crate::format::Codec::None));
+        match self.storage.put(&log_key(epoch, number), vec![bytes], PutMode::CreateNew).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Applies a batch. Whether the history goes on after it.
+    async fn replay_batch(&mut self, batch: &LogBatch) -> Result<bool> {
+        if !self.objects_exist(&batch.locations).await? {
+            return Ok(false);
+        }
+        for body in &batch.locations {
+            self.apply_locations(&body.writes).await?;
+        }
+        let mut lsn = batch.first_lsn;
+        for body in &batch.records {
+            if lsn > self.state.next_lsn {
+                tracing::warn!("the remote log has a gap before LSN {lsn}");
+                return Ok(false);
+            }
+            if lsn == self.state.next_lsn {
+                for data in &body.data {
+                    if !self.is_located(data.segment).await? {
+                        tracing::warn!("replay stops before LSN {lsn}: segment {} is not in the store", data.segment);
+                        return Ok(false);
+                    }
+                }
+                self.replay(&body.writes).await?;
+                self.state.next_lsn = lsn.next();
+                self.replayed += 1;
+            }
+            lsn = lsn.next();
+        }
+        Ok(true)
+    }
+
+    async fn objects_exist(&self, locations: &[crate::format::RecordBody]) -> Result<bool> {
+        let mut objects = BTreeSet::new();
+        for write in locations.iter().flat_map(|b| &b.writes) {
+            if let Some(value) = &write.value {
+                objects.insert(SegmentLocation::decode(value)?.object);
+            }
+        }
+        for object in objects {
+            let key = self.storage.layout.data_key(object);
+            match self.storage.store.len(&key).await {
+                Ok(_) => {}
+                Err(e) if e.kind == StoreErrorKind::NotFound => return Ok(false),
+                Err(e) => return Err(crate::volume::storage::store_error("look for", &key, e)),
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn batch_claim(head: &Head) -> ClaimId {
+    head.claim
+}
+
+/// The segment that a staging file's name names.
+fn parse_segment(name: &str) -> Option<SegmentId> {
+    let (epoch, nonce) = name.split_once('-')?;
+    let hex = |text: &str| (text.len() == 16).then(|| u64::from_str_radix(text, 16).ok()).flatten();
+    Some(SegmentId { epoch: Epoch(hex(epoch)?), nonce: crate::types::Nonce(hex(nonce)?) })
+}

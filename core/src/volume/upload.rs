@@ -1,0 +1,252 @@
+//! Bringing sealed segments into the store.
+//!
+//! Owns the step from a staged segment to an object and its location records. An object's name is taken, and noted as an intent,
+//! for each attempt that starts afresh; within an attempt the same bytes are sent until the store has them. A segment without
+//! live data is not sent at all. Segments go up in parallel, each held in memory while it does.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio::sync::{Notify, Semaphore};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::frame::{Codec, FrameKind};
+use crate::format::keys::{intent_key, segment_location_key, segment_usage_key};
+use crate::format::segment::{SegmentLocation, SegmentUsage, SlotFrame};
+use crate::format::{ObjectKind, PackBuilder};
+use crate::fs::Caller;
+use crate::ops::usage;
+use crate::store::PutMode;
+use crate::types::ObjectId;
+use crate::volume::Shared;
+use crate::volume::staging::{Slot, StagedSegment, Uploaded};
+
+/// Bytes that headers and the index add to a segment, at most per slot.
+const OVERHEAD_PER_SLOT: usize = 80;
+
+/// State of the uploader.
+pub(crate) struct Uploads {
+    permits: Arc<Semaphore>,
+    /// Signalled when a segment was planned or uploaded.
+    pub(crate) progress: Notify,
+}
+
+/// A segment as an object, ready to be sent.
+struct Plan {
+    object: ObjectId,
+    body: Bytes,
+    overlay: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Uploads {
+    pub(crate) fn new(at_once: usize) -> Self {
+        Self { permits: Arc::new(Semaphore::new(at_once)), progress: Notify::new() }
+    }
+}
+
+impl Shared {
+    /// Uploads sealed segments until the volume stops. Runs as a task.
+    pub(crate) async fn upload_loop(self: Arc<Self>) {
+        while !self.is_stopping() {
+            let sealed = self.staging.sealed.notified();
+            let stopped = self.stop.notified();
+            if self.wait_claimed().await {
+                while let Some(segment) = self.staging.next_to_upload() {
+                    let Ok(permit) = Arc::clone(&self.uploads.permits).acquire_owned().await else { return };
+                    let shared = Arc::clone(&self);
+                    tokio::spawn(async move {
+                        if let Err(error) = shared.upload_segment(&segment).await {
+                            shared.upload_failed(segment, &error);
+                        }
+                        drop(permit);
+                    });
+                }
+            }
+            if self.is_stopping() {
+                return;
+            }
+            tokio::select! { () = sealed => {}, () = stopped => return }
+        }
+    }
+
+    fn upload_failed(&self, segment: Arc<StagedSegment>, error: &Error) {
+        if !self.is_stopping() {
+            tracing::error!("cannot upload segment {}: {error}", segment.id);
+            self.problem(error);
+        }
+        self.staging.requeue(segment);
+    }
+
+    async fn upload_segment(self: &Arc<Self>, segment: &Arc<StagedSegment>) -> Result<()> {
+        segment.wait_idle().await;
+        let slots = segment.start_build();
+        if slots.iter().all(|s| s.dropped) {
+            return self.forget_dead(segment).await;
+        }
+        let plan = self.plan_upload(segment, &slots).await?;
+        segment.set_planned(plan.overlay.clone());
+        self.uploads.progress.notify_waiters();
+        let key = self.storage.layout.data_key(plan.object);
+        self.until_stored(|| Box::pin(self.storage.put(&key, vec![plan.body.clone()], PutMode::Fresh))).await?;
+        let lsn = self.put_location(segment, &plan).await?;
+        segment.set_uploaded(Uploaded { lsn, overlay: plan.overlay });
+        self.uploads.progress.notify_waiters();
+        Ok(())
+    }
+
+    /// Builds the object: each live slot's bytes are read straight into it.
+    async fn plan_upload(&self, segment: &StagedSegment, slots: &[Slot]) -> Result<Plan> {
+        let object = self.new_object_id();
+        self.intend(ObjectKind::Data, object).await?;
+        let codec = self.meta.compress.codec();
+        let payload: usize = slots.iter().filter(|s| !s.dropped).map(|s| s.filled as usize).sum();
+        let capacity = payload + slots.len() * OVERHEAD_PER_SLOT + 256;
+        let mut pack = PackBuilder::data(segment.id, capacity);
+        let mut frames = Vec::with_capacity(slots.len());
+        for (number, slot) in (0u32..).zip(slots) {
+            frames.push(if slot.dropped {
+                None
+            } else {
+                Some(self.pack_slot(&mut pack, segment, number, slot, codec)?)
+            });
+            if codec != Codec::None || number % 64 == 63 {
+                tokio::task::yield_now().await;
+            }
+        }
+        let (body, _) = pack.finish(Codec::Lz4);
+        let overlay = SegmentLocation::build(object, &frames)
+            .into_iter()
+            .map(|(slot, location)| (segment_location_key(segment.id, slot), location.encode()))
+            .collect();
+        Ok(Plan { object, body: body.into(), overlay })
+    }
+
+    fn pack_slot(
+        &self,
+        pack: &mut PackBuilder,
+        segment: &StagedSegment,
+        number: u32,
+        slot: &Slot,
+        codec: Codec,
+    ) -> Result<SlotFrame> {
+        let position = u64::from(number) * u64::from(self.meta.frame_size);
+        let owner = (slot.ino.0, slot.file_offset);
+        let entry = pack
+            .append_with(number, FrameKind::Data, owner, codec, |buf| {
+                let start = buf.len();
+                buf.resize(start + slot.filled as usize, 0);
+                segment.read(&mut buf[start..], position)
+            })
+            .map_err(|e| {
+                Error::with_source(ErrorKind::Io, format!("cannot read staged segment {} at {position}", segment.id), e)
+            })?;
+        Ok(SlotFrame { total_len: entry.total_len, logical_len: entry.logical_len })
+    }
+
+    async fn put_location(&self, segment: &StagedSegment, plan: &Plan) -> Result<crate::types::Lsn> {
+        let ((), lsn) = self
+            .housekeep_queued(|tx| {
+                for (key, value) in &plan.overlay {
+                    tx.put(key.clone(), value.clone());
+                }
+                tx.delete(intent_key(ObjectKind::Data, plan.object));
+                if usage::load(tx, segment.id)? == 0 {
+                    // Died on the way: writing the usage makes the transaction bury the segment.
+                    tx.put(segment_usage_key(segment.id), SegmentUsage { live_bytes: 0 }.encode());
+                }
+                Ok(())
+            })
+            .await?;
+        self.log.wait_written(lsn).await?;
+        Ok(lsn)
+    }
+
+    async fn forget_dead(&self, segment: &StagedSegment) -> Result<()> {
+        let ((), lsn) = self
+            .housekeep_queued(|tx| {
+                if usage::load(tx, segment.id)? == 0 {
+                    tx.delete(segment_usage_key(segment.id));
+                }
+                Ok(())
+            })
+            .await?;
+        self.log.wait_written(lsn).await?;
+        segment.set_uploaded(Uploaded { lsn, overlay: Vec::new() });
+        self.uploads.progress.notify_waiters();
+        Ok(())
+    }
+
+    /// Waits until all of `segments` are in the store.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Interrupted`] when the volume stops; the halt's error when it is halted.
+    pub(crate) async fn wait_uploaded(&self, segments: &[Arc<StagedSegment>]) -> Result<()> {
+        self.wait_segments(segments, |s| s.uploaded().is_some()).await
+    }
+
+    /// Waits until the objects of all of `segments` are built, so that their locations are known.
+    pub(crate) async fn wait_planned(&self, segments: &[Arc<StagedSegment>]) -> Result<()> {
+        self.wait_segments(segments, |s| s.planned().is_some() || s.uploaded().is_some()).await
+    }
+
+    async fn wait_segments(
+        &self,
+        segments: &[Arc<StagedSegment>],
+        ready: impl Fn(&StagedSegment) -> bool,
+    ) -> Result<()> {
+        loop {
+            let progress = self.uploads.progress.notified();
+            let stopped = self.stop.notified();
+            if segments.iter().all(|s| ready(s)) {
+                return Ok(());
+            }
+            self.check_going()?;
+            tokio::select! { () = progress => {}, () = stopped => {} }
+        }
+    }
+
+    /// An error if background work has no future: the volume stops or is halted.
+    pub(crate) fn check_going(&self) -> Result<()> {
+        if self.is_stopping() {
+            return Err(Error::new(ErrorKind::Interrupted, "the volume is being closed"));
+        }
+        self.state.read().check_writable()
+    }
+
+    /// Repeats a store operation until it succeeds, the volume stops, or the failure is one that waiting cannot mend.
+    pub(crate) async fn until_stored<'a, T>(&self, attempt: impl Fn() -> BoxFuture<'a, Result<T>>) -> Result<T> {
+        let mut wait = crate::limits::BACKOFF_FIRST;
+        loop {
+            match attempt().await {
+                Ok(value) => {
+                    self.online();
+                    return Ok(value);
+                }
+                Err(error) if is_final(error.kind()) => return Err(error),
+                Err(error) => self.problem(&error),
+            }
+            let stopped = self.stop.notified();
+            self.check_going()?;
+            tokio::select! { () = tokio::time::sleep(wait) => {}, () = stopped => {} }
+            self.check_going()?;
+            wait = (wait * 2).min(crate::limits::BACKOFF_MAX);
+        }
+    }
+
+    /// A transaction of the engine's own: it is logged, but on its own gives no reason for a checkpoint.
+    pub(crate) async fn housekeep_queued<T>(
+        &self,
+        mut op: impl FnMut(&mut crate::kv::Txn<'_>) -> crate::kv::OpResult<T>,
+    ) -> Result<(T, crate::types::Lsn)> {
+        self.transact_inner(Caller::default(), &[], false, |tx, _, _| op(tx)).await
+    }
+}
+
+/// Whether no amount of waiting helps: the name is taken, or the local disk failed.
+fn is_final(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::AlreadyExists | ErrorKind::NotSupported | ErrorKind::Io | ErrorKind::Internal | ErrorKind::Fenced
+    )
+}

@@ -1,0 +1,108 @@
+//! The write path: bytes into staging, one record into the log.
+//!
+//! Owns the order "bytes first, record second, reply third" and the slowing of writers at the budgets. A write larger than one
+//! segment's room is several runs in one transaction, so that it is atomic whatever its size.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::DataRef;
+use crate::fs::{Caller, FILE_BYTES_MAX, WriteFlags};
+use crate::ops;
+use crate::types::Ino;
+use crate::volume::Shared;
+use crate::volume::log::local_error;
+use crate::volume::staging::Reservation;
+
+impl Shared {
+    /// Writes `data` at `offset` of `ino`.
+    pub(crate) async fn write_range(
+        self: &Arc<Self>,
+        ino: Ino,
+        offset: u64,
+        data: &Bytes,
+        flags: WriteFlags,
+    ) -> Result<()> {
+        let len = data.len() as u64;
+        if offset.checked_add(len).is_none_or(|end| end > FILE_BYTES_MAX) {
+            return Err(ErrorKind::FileTooLarge.into());
+        }
+        if len == 0 {
+            return Ok(());
+        }
+        self.check_writable()?;
+        self.wait_room(len).await?;
+        let runs = self.staging.reserve(ino, offset, len, &mut || self.new_segment_id());
+        let refs = self.stage(ino, offset, data, &runs)?;
+        self.transact(Caller::default(), &refs, |tx, cx, _| {
+            for run in &runs {
+                let kill = flags.kill_suid_sgid;
+                ops::write_extent(tx, cx, ino, run.file_offset, run.len, run.segment.id, run.position, kill)?;
+            }
+            Ok(())
+        })
+        .await?;
+        drop(runs);
+        if flags.sync {
+            let lsn = self.state.read().last_lsn();
+            self.commit(lsn).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts the bytes of a write into their staging files.
+    fn stage(&self, ino: Ino, offset: u64, data: &Bytes, runs: &[Reservation]) -> Result<Vec<DataRef>> {
+        let mut refs = Vec::with_capacity(runs.len());
+        for run in runs {
+            let from = usize::try_from(run.file_offset - offset).unwrap_or(usize::MAX);
+            let part = &data[from..from + usize::try_from(run.len).unwrap_or(usize::MAX)];
+            run.segment.write(part, run.position).map_err(|e| local_error("stage written data", e))?;
+            refs.push(DataRef {
+                segment: run.segment.id,
+                position: run.position,
+                len: run.len,
+                ino,
+                file_offset: run.file_offset,
+                crc: crc32c::crc32c(part),
+            });
+        }
+        Ok(refs)
+    }
+
+    /// Waits while staging or dirty metadata are over their budgets.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSpace`] when the store takes nothing for the whole operation timeout.
+    async fn wait_room(&self, len: u64) -> Result<()> {
+        if self.has_room(len) {
+            return Ok(());
+        }
+        let deadline = tokio::time::Instant::now() + self.options.operation_timeout;
+        loop {
+            let room = self.room.notified();
+            self.checkpoints.request();
+            if self.has_room(len) {
+                return Ok(());
+            }
+            self.check_going()?;
+            if tokio::time::timeout_at(deadline, room).await.is_err() {
+                return Err(Error::new(
+                    ErrorKind::NoSpace,
+                    format!(
+                        "{} bytes wait for the store and the staging budget of {} is used up; bring the store back or raise disk_budget",
+                        self.staging.staged_bytes(),
+                        self.options.disk_budget
+                    ),
+                ));
+            }
+        }
+    }
+
+    fn has_room(&self, len: u64) -> bool {
+        let staged = self.staging.staged_bytes();
+        let fits = staged == 0 || staged + len <= self.options.disk_budget;
+        fits && (self.state.read().tree.dirty_bytes() as u64) < self.engine.dirty_meta_max() * 2
+    }
+}

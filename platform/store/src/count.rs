@@ -1,0 +1,196 @@
+//! Counts requests, failures and bytes of a store by kind of request, without locks.
+//!
+//! Put below the retry layer it counts what goes over the wire, repeated attempts included. The numbers of one snapshot are
+//! read one after the other, so they may differ by requests under way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use proxyfs_core::store::{
+    ConditionalPut, GetRange, ListPage, ObjectKey, ObjectStore, PutMode, StoreError, StoreResult,
+};
+use serde::Serialize;
+
+use crate::key;
+
+/// What one kind of request has cost so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct OpCounts {
+    /// Requests that have ended, failed ones included. A request whose future was dropped does not count.
+    pub requests: u64,
+    /// Those that failed.
+    pub failures: u64,
+    /// Bytes of object content sent (put) or received (get) by those that succeeded.
+    pub bytes: u64,
+}
+
+/// A snapshot of all counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct StoreCounts {
+    /// Objects written.
+    pub put: OpCounts,
+    /// Objects or ranges read.
+    pub get: OpCounts,
+    /// Lengths asked.
+    pub head: OpCounts,
+    /// Listing pages.
+    pub list: OpCounts,
+    /// Delete calls; one may name many objects.
+    pub delete: OpCounts,
+    /// Attempts beyond the first of each call.
+    pub retries: u64,
+}
+
+impl StoreCounts {
+    /// Requests of all kinds.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        [self.put, self.get, self.head, self.list, self.delete].iter().map(|c| c.requests).sum()
+    }
+}
+
+/// The live counters of a store; clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Counters {
+    ops: Arc<Ops>,
+    retries: Arc<AtomicU64>,
+}
+
+#[derive(Debug, Default)]
+struct Ops {
+    put: Op,
+    get: Op,
+    head: Op,
+    list: Op,
+    delete: Op,
+}
+
+#[derive(Debug, Default)]
+struct Op {
+    requests: AtomicU64,
+    failures: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Op {
+    fn note<T>(&self, result: &StoreResult<T>, bytes: u64) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        if result.is_ok() {
+            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        } else {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn snapshot(&self) -> OpCounts {
+        OpCounts {
+            requests: self.requests.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Counters {
+    /// The numbers now.
+    #[must_use]
+    pub fn snapshot(&self) -> StoreCounts {
+        StoreCounts {
+            put: self.ops.put.snapshot(),
+            get: self.ops.get.snapshot(),
+            head: self.ops.head.snapshot(),
+            list: self.ops.list.snapshot(),
+            delete: self.ops.delete.snapshot(),
+            retries: self.retries.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The same counters, with retries counted elsewhere (see [`crate::Retry::retries`]).
+    #[must_use]
+    pub fn with_retries(self, retries: Arc<AtomicU64>) -> Self {
+        Self { retries, ..self }
+    }
+}
+
+/// A store whose requests are counted.
+#[derive(Debug)]
+pub struct Counted<S: ?Sized> {
+    counters: Counters,
+    inner: Arc<S>,
+}
+
+impl<S: ObjectStore + ?Sized> Counted<S> {
+    /// Wraps a store.
+    pub fn new(inner: Arc<S>) -> Self {
+        Self { counters: Counters::default(), inner }
+    }
+
+    /// The live counters.
+    pub fn counters(&self) -> Counters {
+        self.counters.clone()
+    }
+}
+
+#[async_trait]
+impl<S: ObjectStore + ?Sized> ObjectStore for Counted<S> {
+    async fn put(&self, key: &ObjectKey, body: Vec<Bytes>, mode: PutMode) -> StoreResult<()> {
+        let bytes = key::body_len(&body);
+        let result = self.inner.put(key, body, mode).await;
+        self.counters.ops.put.note(&result, bytes);
+        result
+    }
+
+    async fn get(&self, key: &ObjectKey, range: GetRange) -> StoreResult<Bytes> {
+        let result = self.inner.get(key, range).await;
+        self.counters.ops.get.note(&result, result.as_ref().map_or(0, |content| content.len() as u64));
+        result
+    }
+
+    async fn len(&self, key: &ObjectKey) -> StoreResult<u64> {
+        let result = self.inner.len(key).await;
+        self.counters.ops.head.note(&result, 0);
+        result
+    }
+
+    async fn list(&self, container: u32, prefix: &str, start_after: Option<&str>) -> StoreResult<ListPage> {
+        let result = self.inner.list(container, prefix, start_after).await;
+        self.counters.ops.list.note(&result, 0);
+        result
+    }
+
+    async fn delete(&self, keys: &[ObjectKey]) -> StoreResult<Vec<(ObjectKey, StoreError)>> {
+        let result = self.inner.delete(keys).await;
+        self.counters.ops.delete.note(&result, 0);
+        result
+    }
+
+    fn conditional_put(&self) -> ConditionalPut {
+        self.inner.conditional_put()
+    }
+
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MemStore;
+
+    #[tokio::test]
+    async fn requests_failures_and_bytes_are_counted_by_kind() {
+        let store = Counted::new(Arc::new(MemStore::new()));
+        let key = ObjectKey::home("k");
+        store.put(&key, vec![Bytes::from_static(b"abc"), Bytes::from_static(b"de")], PutMode::Fresh).await.unwrap();
+        store.get(&key, GetRange::Suffix { len: 2 }).await.unwrap();
+        store.get(&ObjectKey::home("none"), GetRange::Full).await.unwrap_err();
+        store.list(0, "", None).await.unwrap();
+        let counts = store.counters().snapshot();
+        assert_eq!(counts.put, OpCounts { requests: 1, failures: 0, bytes: 5 });
+        assert_eq!(counts.get, OpCounts { requests: 2, failures: 1, bytes: 2 });
+        assert_eq!((counts.head.requests, counts.list.requests, counts.requests()), (0, 1, 4));
+    }
+}

@@ -1,0 +1,232 @@
+//! Repeats calls that may succeed later, with jittered exponential backoff and one deadline for all attempts of a call.
+//!
+//! Only [`StoreErrorKind::Unavailable`] and, a few times, [`StoreErrorKind::Truncated`] are repeated. Time is tokio's, so tests can pause it.
+//! A repeated create finds its own object: backends settle that by content.
+
+use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use proxyfs_core::store::{
+    ConditionalPut, GetRange, ListPage, ObjectKey, ObjectStore, PutMode, StoreError, StoreErrorKind, StoreResult,
+};
+use tokio::time::Instant;
+
+use crate::rng::SplitMix64;
+
+/// Attempts that may end truncated. A body that broke off is whole at the next try; an object that is too short stays so.
+const TRUNCATED_ATTEMPTS_MAX: u32 = 4;
+
+/// How long and how often to try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Backoff after the first failure; doubles with each further one. Half of it is jitter.
+    pub backoff_base: Duration,
+    /// Longest backoff.
+    pub backoff_max: Duration,
+    /// Time for all attempts of one call; then it fails with [`StoreErrorKind::Unavailable`].
+    pub operation_timeout: Duration,
+    /// Seed of the jitter; `None` takes a random one.
+    pub jitter_seed: Option<u64>,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            backoff_base: Duration::from_millis(50),
+            backoff_max: Duration::from_secs(5),
+            operation_timeout: Duration::from_secs(60),
+            jitter_seed: None,
+        }
+    }
+}
+
+/// A store whose calls are repeated.
+#[derive(Debug)]
+pub struct Retry<S: ?Sized> {
+    policy: RetryPolicy,
+    jitter: Mutex<SplitMix64>,
+    retries: Arc<AtomicU64>,
+    inner: Arc<S>,
+}
+
+impl<S: ObjectStore + ?Sized> Retry<S> {
+    /// Wraps a store.
+    pub fn new(inner: Arc<S>, policy: RetryPolicy) -> Self {
+        let seed = policy.jitter_seed.unwrap_or_else(|| RandomState::new().hash_one(0));
+        Self { policy, jitter: Mutex::new(SplitMix64::new(seed)), retries: Arc::default(), inner }
+    }
+
+    /// Attempts made beyond the first of each call, over all calls. The counter stays valid after the store is wrapped.
+    pub fn retries(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.retries)
+    }
+
+    /// Calls `attempt` until it succeeds, fails for good, or time is up.
+    async fn run<T, F>(&self, what: &str, mut attempt: impl FnMut() -> F + Send) -> StoreResult<T>
+    where
+        F: Future<Output = StoreResult<T>> + Send,
+    {
+        let deadline = Instant::now() + self.policy.operation_timeout;
+        let mut last: Option<StoreError> = None;
+        let mut truncated = 0;
+        for attempts in 1u32.. {
+            let error = match tokio::time::timeout_at(deadline, attempt()).await {
+                Err(_) => break,
+                Ok(Err(error)) if is_transient(error.kind) => error,
+                Ok(done) => return done,
+            };
+            truncated += u32::from(error.kind == StoreErrorKind::Truncated);
+            if truncated == TRUNCATED_ATTEMPTS_MAX {
+                return Err(error);
+            }
+            let pause = self.backoff(attempts);
+            tracing::debug!(what, attempts, error = %error, ?pause, "store call failed, trying again");
+            last = Some(error);
+            if Instant::now() + pause >= deadline {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            self.retries.fetch_add(1, Ordering::Relaxed);
+        }
+        Err(self.gave_up(what, last))
+    }
+
+    /// The pause after this many failures: between half and all of an exponentially growing time.
+    fn backoff(&self, failures: u32) -> Duration {
+        let factor = 1u32.checked_shl(failures - 1).unwrap_or(u32::MAX);
+        let full = self.policy.backoff_base.saturating_mul(factor).min(self.policy.backoff_max);
+        full.mul_f64(0.5 + 0.5 * self.jitter.lock().unit())
+    }
+
+    fn gave_up(&self, what: &str, last: Option<StoreError>) -> StoreError {
+        let limit = self.policy.operation_timeout;
+        match last {
+            Some(e) => StoreError::new(e.kind, format!("{} (gave up after {limit:?})", e.message)),
+            None => StoreError::new(StoreErrorKind::Unavailable, format!("{what}: no answer within {limit:?}")),
+        }
+    }
+}
+
+/// Whether the same call may succeed later.
+fn is_transient(kind: StoreErrorKind) -> bool {
+    match kind {
+        StoreErrorKind::Unavailable | StoreErrorKind::Truncated => true,
+        StoreErrorKind::NotFound
+        | StoreErrorKind::AlreadyExists
+        | StoreErrorKind::NoContainer
+        | StoreErrorKind::Denied
+        | StoreErrorKind::Unsupported
+        | StoreErrorKind::Invalid
+        | StoreErrorKind::NoSpace => false,
+    }
+}
+
+#[async_trait]
+impl<S: ObjectStore + ?Sized> ObjectStore for Retry<S> {
+    async fn put(&self, key: &ObjectKey, body: Vec<Bytes>, mode: PutMode) -> StoreResult<()> {
+        self.run(&format!("put {key}"), || self.inner.put(key, body.clone(), mode)).await
+    }
+
+    async fn get(&self, key: &ObjectKey, range: GetRange) -> StoreResult<Bytes> {
+        self.run(&format!("get {key}"), || self.inner.get(key, range)).await
+    }
+
+    async fn len(&self, key: &ObjectKey) -> StoreResult<u64> {
+        self.run(&format!("head {key}"), || self.inner.len(key)).await
+    }
+
+    async fn list(&self, container: u32, prefix: &str, start_after: Option<&str>) -> StoreResult<ListPage> {
+        self.run(&format!("list {prefix}"), || self.inner.list(container, prefix, start_after)).await
+    }
+
+    async fn delete(&self, keys: &[ObjectKey]) -> StoreResult<Vec<(ObjectKey, StoreError)>> {
+        self.run(&format!("delete {} objects", keys.len()), || self.inner.delete(keys)).await
+    }
+
+    fn conditional_put(&self) -> ConditionalPut {
+        self.inner.conditional_put()
+    }
+
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MemStore;
+    use crate::fault::{FailHow, FailPoint, FaultConfig, FaultHandle, FaultStore, Outage};
+
+    fn over_faults(config: FaultConfig) -> (Retry<FaultStore<MemStore>>, FaultHandle) {
+        let faults = FaultStore::new(Arc::new(MemStore::new()), config);
+        let handle = faults.handle();
+        let policy = RetryPolicy { jitter_seed: Some(1), ..Default::default() };
+        (Retry::new(Arc::new(faults), policy), handle)
+    }
+
+    fn body(text: &'static str) -> Vec<Bytes> {
+        vec![Bytes::from_static(text.as_bytes())]
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_reply_to_a_create_is_recognised_as_success() {
+        let (store, faults) = over_faults(FaultConfig::default());
+        faults.set_fail_point(Some(FailPoint { call: 1, how: FailHow::OnceAfter }));
+        let key = ObjectKey::home("head/1");
+        store.put(&key, body("mine"), PutMode::CreateNew).await.unwrap();
+        assert_eq!(faults.calls(), 2);
+        assert_eq!(store.retries().load(Ordering::Relaxed), 1);
+        let error = store.put(&key, body("theirs"), PutMode::CreateNew).await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::AlreadyExists);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_ends_in_unavailable_at_the_deadline() {
+        for outage in [Outage::Refuse, Outage::Hang] {
+            let (store, faults) = over_faults(FaultConfig::default());
+            faults.set_outage(outage);
+            let start = Instant::now();
+            let error = store.len(&ObjectKey::home("k")).await.unwrap_err();
+            assert_eq!(error.kind, StoreErrorKind::Unavailable, "{error}");
+            let took = start.elapsed();
+            assert!(took > Duration::from_secs(54) && took < Duration::from_secs(61), "{outage:?}: {took:?}");
+            assert!(faults.calls() < 30, "backoff must spread the attempts: {}", faults.calls());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_object_that_is_too_short_is_reported_soon() {
+        let (store, faults) = over_faults(FaultConfig::default());
+        let key = ObjectKey::home("k");
+        store.put(&key, body("short"), PutMode::Fresh).await.unwrap();
+        let start = Instant::now();
+        let error = store.get(&key, GetRange::Bounded { offset: 3, len: 5 }).await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Truncated);
+        assert_eq!(faults.calls(), 1 + u64::from(TRUNCATED_ATTEMPTS_MAX));
+        assert!(start.elapsed() < Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_for_good_are_not_repeated() {
+        let (store, faults) = over_faults(FaultConfig::default());
+        assert_eq!(store.len(&ObjectKey::home("k")).await.unwrap_err().kind, StoreErrorKind::NotFound);
+        assert_eq!(faults.calls(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn backoff_doubles_to_its_limit_with_jitter() {
+        let (store, _) = over_faults(FaultConfig::default());
+        for (failures, full_ms) in [(1, 50), (2, 100), (3, 200), (8, 5000), (40, 5000)] {
+            let full = Duration::from_millis(full_ms);
+            let pause = store.backoff(failures);
+            assert!(pause >= full / 2 && pause <= full, "{failures}: {pause:?}");
+        }
+    }
+}
