@@ -12,25 +12,25 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// One user's world in a temporary directory. Mounts left inside are taken away at the end.
-pub struct World {
+pub(crate) struct World {
     dir: tempfile::TempDir,
 }
 
 /// What a finished run said.
 #[derive(Debug)]
-pub struct Said {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Said {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("standard output is not one JSON value ({e}): {self:?}"))
     }
 
     /// Checks the exit code and the two lines of a failure, and that both parts appear.
-    pub fn fails(&self, code: i32, why: &str, advice: &str) {
+    pub(crate) fn fails(&self, code: i32, why: &str, advice: &str) {
         assert_eq!(self.code, code, "{self:?}");
         let lines: Vec<&str> = self.err.trim_end().lines().filter(|l| !l.contains(" WARN ")).collect();
         assert_eq!(lines.len(), 2, "{self:?}");
@@ -50,38 +50,38 @@ impl From<Output> for Said {
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = Self { dir: tempfile::tempdir().unwrap() };
         fs::create_dir(world.path("home")).unwrap();
         world
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         // The program answers with paths without symlinks.
         self.dir.path().canonicalize().unwrap().join(name)
     }
 
     /// A new empty directory.
-    pub fn dir(&self, name: &str) -> PathBuf {
+    pub(crate) fn dir(&self, name: &str) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(&path).unwrap();
         path
     }
 
     /// URL of a store below this world.
-    pub fn url(&self, name: &str) -> String {
+    pub(crate) fn url(&self, name: &str) -> String {
         format!("file://{}", self.path(name).display())
     }
 
-    pub fn registry(&self) -> PathBuf {
+    pub(crate) fn registry(&self) -> PathBuf {
         self.path("config/proxyfs/volumes.toml")
     }
 
-    pub fn default_store(&self) -> PathBuf {
+    pub(crate) fn default_store(&self) -> PathBuf {
         self.path("data/proxyfs/default-store")
     }
 
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_proxyfs"));
         command
             .args(arguments)
@@ -98,19 +98,19 @@ impl World {
     }
 
     /// Runs to the end.
-    pub fn run(&self, arguments: &[&str]) -> Said {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Said {
         self.command(arguments).output().unwrap().into()
     }
 
     /// Runs to the end and must succeed.
-    pub fn ok(&self, arguments: &[&str]) -> Said {
+    pub(crate) fn ok(&self, arguments: &[&str]) -> Said {
         let said = self.run(arguments);
         assert_eq!(said.code, 0, "{arguments:?}: {said:?}");
         said
     }
 
     /// Starts a command that mounts in the foreground; returns once it says so.
-    pub fn serve(&self, arguments: &[&str]) -> Serving {
+    pub(crate) fn serve(&self, arguments: &[&str]) -> Serving {
         let arguments: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
         let mut child =
             self.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -138,29 +138,29 @@ impl Drop for World {
 }
 
 /// A process that serves a mount; killed when dropped.
-pub struct Serving {
+pub(crate) struct Serving {
     child: Child,
-    pub ready: Value,
+    pub(crate) ready: Value,
 }
 
 impl Serving {
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Waits for the end by itself.
-    pub fn ends(&mut self) -> i32 {
+    pub(crate) fn ends(&mut self) -> i32 {
         self.child.wait().unwrap().code().unwrap_or(-1)
     }
 
     /// Interrupts it and waits for a clean end.
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         self.signal(Signal::INT);
         assert_eq!(self.ends(), 0);
     }
 
     /// Kills it and waits until it is gone.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -174,7 +174,7 @@ impl Drop for Serving {
 }
 
 /// Whether this machine lets us mount; if not, says so.
-pub fn can_mount() -> bool {
+pub(crate) fn can_mount() -> bool {
     let device = fs::OpenOptions::new().read(true).write(true).open("/dev/fuse");
     let can = device.is_ok() && rustix::process::geteuid().is_root();
     if !can {
@@ -184,7 +184,7 @@ pub fn can_mount() -> bool {
 }
 
 /// All files below a directory.
-pub fn files(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
     entries.flat_map(|p| if p.is_dir() { files(&p) } else { vec![p] }).collect()
 }
