@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::error::{ErrorKind, Result};
 use crate::fs::{
-    Attr, Caller, DirEntry, FallocateMode, FileKind, FileLock, FileSystem, Handle, LockFamily, NewNode, OpenFlags,
+    Attr, Caller, DirEntry, FallocateMode, FileKind, FileLock, FileSystem, Handle, LockFamily, LockKind, NewNode, OpenFlags,
     RenameMode, SeekWhence, SetAttr, StatFs, WriteFlags, XattrMode,
 };
 use crate::kv::OpResult;
@@ -371,7 +371,20 @@ impl FileSystem for Volume {
     }
 
     async fn setlk(&self, handle: Handle, family: LockFamily, owner: u64, lock: FileLock, wait: bool) -> Result<()> {
-        let ino = self.shared.handles.ino(handle)?;
+        let ino = match (family, self.shared.handles.file(handle)) {
+            (LockFamily::Posix, Ok(file)) => {
+                let allowed = match lock.kind {
+                    LockKind::Read => file.flags.read,
+                    LockKind::Write => file.flags.write,
+                    LockKind::Unlock => true,
+                };
+                if !allowed {
+                    return Err(ErrorKind::BadHandle.into());
+                }
+                file.ino
+            }
+            _ => self.shared.handles.ino(handle)?,
+        };
         self.shared.locks.setlk(ino, family, LockOwner(owner), lock, wait).await
     }
 
@@ -400,6 +413,9 @@ impl FileSystem for Volume {
     ) -> Result<u64> {
         let source = self.shared.readable_file(from)?;
         let target = self.shared.writable_file(to)?;
+        if target.flags.append {
+            return Err(ErrorKind::BadHandle.into());
+        }
         self.change(Caller::default(), |tx, cx, _| {
             ops::share_range(tx, cx, source.ino, from_offset, target.ino, to_offset, len)
         })

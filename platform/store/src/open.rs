@@ -15,7 +15,7 @@ use crate::credentials::Credentials;
 use crate::local::LocalStore;
 use crate::mem::MemStore;
 use crate::pools::{PoolLimits, Pools};
-use crate::retry::{Retry, RetryPolicy};
+use crate::retry::{Repeater, Retry, RetryPolicy};
 use crate::s3::S3Store;
 use crate::swift::SwiftStore;
 use crate::url::StoreUrl;
@@ -72,6 +72,10 @@ impl StoreOptions {
         }
     }
 
+    fn retry_policy(&self) -> RetryPolicy {
+        RetryPolicy { operation_timeout: Duration::from_secs(self.operation_timeout), ..RetryPolicy::default() }
+    }
+
     fn check(&self) -> StoreResult<()> {
         for (name, value, min) in [
             ("read_connections", self.read_connections as u64, 1),
@@ -111,7 +115,7 @@ pub async fn open_store(url: &StoreUrl, options: &StoreOptions) -> StoreResult<A
 /// As [`open_store`].
 pub async fn open_counted(url: &StoreUrl, options: &StoreOptions) -> StoreResult<OpenStore> {
     let client = Client::connect(url, options).await?;
-    client.check().await?;
+    Repeater::new(options.retry_policy()).run(&format!("open {url}"), || client.check()).await?;
     Ok(wrap(client.into_store(), options))
 }
 
@@ -126,15 +130,14 @@ pub async fn open_offline(url: &StoreUrl, options: &StoreOptions) -> StoreResult
 /// Puts counters, retries and pools around any store.
 #[must_use]
 pub fn wrap(client: Arc<dyn ObjectStore>, options: &StoreOptions) -> OpenStore {
-    let operation_timeout = Duration::from_secs(options.operation_timeout);
     let counted = Counted::new(client);
     let counters = counted.counters();
-    let retry = Retry::new(Arc::new(counted), RetryPolicy { operation_timeout, ..RetryPolicy::default() });
+    let retry = Retry::new(Arc::new(counted), options.retry_policy());
     let counters = counters.with_retries(retry.retries());
     let limits = PoolLimits {
         read_connections: options.read_connections,
         write_connections: options.write_connections,
-        wait_max: operation_timeout,
+        wait_max: Duration::from_secs(options.operation_timeout),
     };
     OpenStore { store: Arc::new(Pools::new(Arc::new(retry), limits)), counters }
 }

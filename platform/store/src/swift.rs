@@ -123,7 +123,7 @@ impl<'a> Call<'a> {
         Self::new(verb, method, key.container, &key.path)
     }
 
-    fn with_header(mut self, name: HeaderName, value: &str) -> StoreResult<Self> {
+    fn with_header(mut self, name: &HeaderName, value: &str) -> StoreResult<Self> {
         let invalid =
             |_| StoreError::new(StoreErrorKind::Invalid, format!("{}: `{value}` cannot be sent as {name}", self.verb));
         self.headers.insert(name.clone(), HeaderValue::from_str(value).map_err(invalid)?);
@@ -137,7 +137,7 @@ impl ObjectStore for SwiftStore {
         key::check_path(&key.path)?;
         let mut call = Call { body: &body, ..Call::on("put", Method::PUT, key) };
         if mode == PutMode::CreateNew {
-            call = call.with_header(header::IF_NONE_MATCH, "*")?;
+            call = call.with_header(&header::IF_NONE_MATCH, "*")?;
         }
         match self.inner.send(&call).await {
             Err(e) if e.kind == StoreErrorKind::AlreadyExists => key::settle_conflict(self, key, &body).await,
@@ -158,14 +158,14 @@ impl ObjectStore for SwiftStore {
         key::check_range(key, range)?;
         let mut call = Call::on("get", Method::GET, key);
         if NEWEST_PREFIXES.iter().any(|p| key.path.starts_with(p)) {
-            call = call.with_header(X_NEWEST, "true")?;
+            call = call.with_header(&X_NEWEST, "true")?;
         }
         call = match range {
             GetRange::Full => call,
             GetRange::Bounded { offset, len } => {
-                call.with_header(header::RANGE, &format!("bytes={offset}-{}", offset + len - 1))?
+                call.with_header(&header::RANGE, &format!("bytes={offset}-{}", offset + len - 1))?
             }
-            GetRange::Suffix { len } => call.with_header(header::RANGE, &format!("bytes=-{len}"))?,
+            GetRange::Suffix { len } => call.with_header(&header::RANGE, &format!("bytes=-{len}"))?,
         };
         match (self.inner.send(&call).await, range) {
             (Ok(answer), _) => fitting(key, range, answer),
@@ -292,7 +292,7 @@ impl Inner {
     async fn create_container(&self, ordinal: u32) -> StoreResult<()> {
         let mut call = Call::new("create", Method::PUT, ordinal, "");
         if let Some(policy) = self.containers.storage_policy() {
-            call = call.with_header(X_STORAGE_POLICY, policy)?;
+            call = call.with_header(&X_STORAGE_POLICY, policy)?;
         }
         self.send(&call).await.map(|_| ())
     }
@@ -357,6 +357,9 @@ fn encode(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
 
     #[test]
     fn statuses_map_to_kinds() {
@@ -391,5 +394,75 @@ mod tests {
             fitting(&key, range, answer(StatusCode::PARTIAL_CONTENT, "cd")).unwrap_err().kind,
             StoreErrorKind::Truncated
         );
+    }
+    /// A server that answers each request, given by its head and body, with what `answer` returns.
+    async fn scripted(answer: impl Fn(&str) -> String + Send + 'static) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let mut request = vec![0; 1 << 16];
+                let n = socket.read(&mut request).await.unwrap();
+                let text = answer(std::str::from_utf8(&request[..n]).unwrap()).replace('\n', "\r\n");
+                socket.write_all(text.as_bytes()).await.unwrap();
+            }
+        });
+        format!("http://{address}")
+    }
+
+    fn store(auth: &str) -> SwiftStore {
+        let StoreUrl::Swift(url) = format!("swift://c/p?auth={auth}").parse().unwrap() else { panic!("not swift") };
+        let credentials = Credentials { id: "me".into(), secret: "hunter2".into(), session_token: None };
+        SwiftStore::connect(&url, ContainerOptions::default(), Some(credentials)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_refused_token_is_renewed_once() {
+        let logins = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&logins);
+        let server = scripted(move |request| {
+            if request.starts_with("GET /auth/v1.0") {
+                assert!(request.contains("x-auth-user: me") && request.contains("x-auth-key: hunter2"));
+                let n = counted.fetch_add(1, Ordering::Relaxed) + 1;
+                let host = request.split("host: ").nth(1).unwrap().lines().next().unwrap();
+                let place = format!("X-Storage-Url: http://{host}/v1/AUTH_me/");
+                return format!(
+                    "HTTP/1.1 200 OK\nX-Auth-Token: t{n}\n{place}\nContent-Length: 0\nConnection: close\n\n"
+                );
+            }
+            assert!(request.starts_with("HEAD /v1/AUTH_me/c/p/head/1 "), "{request}");
+            let status = if request.contains("x-auth-token: t1") { "401 Unauthorized" } else { "200 OK" };
+            format!("HTTP/1.1 {status}\nContent-Length: 5\nConnection: close\n\n")
+        });
+        let store = store(&format!("{}/auth/v1.0", server.await));
+        assert_eq!(store.len(&ObjectKey::home("head/1")).await.unwrap(), 5);
+        assert_eq!(store.len(&ObjectKey::home("head/1")).await.unwrap(), 5);
+        assert_eq!(logins.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn a_refused_login_is_denied_without_showing_the_key() {
+        let refuse = |_: &str| "HTTP/1.1 401 Unauthorized\nContent-Length: 0\nConnection: close\n\n".to_owned();
+        let store = store(&format!("{}/auth/v1.0", scripted(refuse).await));
+        let error = store.check().await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Denied);
+        assert!(error.message.contains("`me`") && !error.message.contains("hunter2"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn heads_are_read_from_the_newest_replica_and_segments_from_any() {
+        let server = scripted(|request| {
+            if request.starts_with("GET /auth/") {
+                let host = request.split("host: ").nth(1).unwrap().lines().next().unwrap();
+                let place = format!("X-Storage-Url: http://{host}/v1/A");
+                return format!("HTTP/1.1 200 OK\nX-Auth-Token: t\n{place}\nContent-Length: 0\nConnection: close\n\n");
+            }
+            let newest = if request.contains("x-newest: true") { "newest" } else { "any" };
+            format!("HTTP/1.1 200 OK\nContent-Length: {}\nConnection: close\n\n{newest}", newest.len())
+        });
+        let store = store(&format!("{}/auth/v1.0", server.await));
+        for (path, expected) in [("head/1", "newest"), ("log/1/2", "newest"), ("data/00/x", "any")] {
+            assert_eq!(store.get(&ObjectKey::home(path), GetRange::Full).await.unwrap(), expected, "{path}");
+        }
     }
 }

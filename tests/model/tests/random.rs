@@ -49,9 +49,7 @@ fn reopening_an_unchanged_volume_works() {
             EngineSubject::create(SimEnv::new(7), None, store, Setup::new(Tier::Disk)).await.expect("a fresh volume");
         for _ in 0..3 {
             proxyfs_harness::diff::Subject::remount(&mut subject).await.expect("remount");
-            eprintln!("{:?}", proxyfs_core::env::LocalDir::list(&*subject.sim.dir, "log"));
             subject.volume().checkpoint().await.expect("checkpoint");
-            eprintln!("{:?}", proxyfs_core::env::LocalDir::list(&*subject.sim.dir, "log"));
         }
     });
 }

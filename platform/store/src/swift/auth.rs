@@ -200,6 +200,8 @@ fn required(name: &str) -> StoreResult<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
 
     #[test]
     fn the_endpoint_is_public_and_of_the_region() {
@@ -226,5 +228,34 @@ mod tests {
         assert_eq!(document["auth"]["identity"]["password"]["user"]["domain"]["name"], "ud");
         assert_eq!(document["auth"]["scope"]["project"]["name"], "p");
         assert_eq!(document["auth"]["scope"]["project"]["domain"]["name"], "pd");
+    }
+    #[tokio::test]
+    async fn a_keystone_login_gives_token_and_endpoint() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/v3", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"}}}") {
+                assert_ne!(socket.read_buf(&mut request).await.unwrap(), 0);
+            }
+            let endpoint = json!({"interface": "public", "region": "R", "url": "http://swift/v1/AUTH_1/"});
+            let catalog =
+                json!({"token": {"catalog": [{"type": "object-store", "endpoints": [endpoint]}]}}).to_string();
+            let head =
+                format!("HTTP/1.1 201 Created\r\nX-Subject-Token: tok\r\nContent-Length: {}\r\n\r\n", catalog.len());
+            socket.write_all((head + &catalog).as_bytes()).await.unwrap();
+            String::from_utf8(request).unwrap()
+        });
+        let login = Login {
+            url,
+            version: SwiftAuth::V3,
+            region: None,
+            credentials: Credentials { id: "u".into(), secret: "s".into(), session_token: None },
+            scope: Scope { user_domain: "ud".into(), project: "p".into(), project_domain: "pd".into() },
+        };
+        let session = login.run(&HttpClient::new().unwrap()).await.unwrap();
+        assert_eq!((session.token.as_str(), session.storage_url.as_str()), ("tok", "http://swift/v1/AUTH_1"));
+        assert!(server.await.unwrap().starts_with("POST /v3/auth/tokens HTTP/1.1\r\n"));
     }
 }
