@@ -9,7 +9,8 @@ use common::{World, files};
 #[test]
 fn a_volume_is_created_listed_shown_and_forgotten() {
     let world = World::new();
-    let made = world.ok(&["volume", "create", "photos", "--store", &world.url("s"), "--tier", "store", "--json"]).json();
+    let made =
+        world.ok(&["volume", "create", "photos", "--store", &world.url("s"), "--tier", "store", "--json"]).json();
     assert_eq!(made["name"], "photos");
     let list = world.ok(&["volume", "list", "--json"]).json();
     assert_eq!(list["volumes"][0]["uuid"], made["uuid"]);
@@ -28,8 +29,23 @@ fn every_choice_of_creation_is_in_the_description() {
     let world = World::new();
     let url = world.url("s");
     world.ok(&[
-        "volume", "create", "v", "--store", &url, "--case", "insensitive", "--compress", "zstd", "--shards", "4",
-        "--containers", "2", "--frame-size", "64KiB", "-o", "max_flush_size=8MiB",
+        "volume",
+        "create",
+        "v",
+        "--store",
+        &url,
+        "--case",
+        "insensitive",
+        "--compress",
+        "zstd",
+        "--shards",
+        "4",
+        "--containers",
+        "2",
+        "--frame-size",
+        "64KiB",
+        "-o",
+        "max_flush_size=8MiB",
     ]);
     let shown = world.ok(&["volume", "show", "v", "--json"]).json();
     let description = &shown["description"];

@@ -1,6 +1,7 @@
 //! Runs the real program with directories of its own.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a helper that fails must fail its test")]
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -26,7 +27,8 @@ pub(crate) struct Said {
 
 impl Said {
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("standard output is not one JSON value ({e}): {self:?}"))
+        serde_json::from_str(&self.out)
+            .unwrap_or_else(|e| panic!("standard output is not one JSON value ({e}): {self:?}"))
     }
 
     /// Checks the exit code and the two lines of a failure, and that both parts appear.
@@ -112,8 +114,7 @@ impl World {
     /// Starts a command that mounts in the foreground; returns once it says so.
     pub(crate) fn serve(&self, arguments: &[&str]) -> Serving {
         let arguments: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
-        let mut child =
-            self.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = self.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut text = String::new();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         while !text.ends_with("\n}\n") {
