@@ -3,7 +3,9 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 
 use common::{World, can_mount, files};
 use rustix::mount::{UnmountFlags, unmount};
@@ -164,5 +166,30 @@ fn a_volume_of_a_dead_owner_is_mounted_elsewhere_only_by_taking_over() {
     second.run(&["mount", &url, text(&there)]).fails(1, "", "--take-over");
     let serving = second.serve(&["mount", &url, text(&there), "--take-over"]);
     assert_eq!(fs::read_to_string(there.join("a")).unwrap(), "one");
+    serving.stop();
+}
+
+#[test]
+fn a_second_interrupt_ends_it_at_once_and_nothing_is_lost() {
+    if !can_mount() {
+        return;
+    }
+    let world = World::new();
+    let drive = world.path("drive");
+    let mut serving = world.serve(&["quickstart", text(&drive)]);
+    fs::write(drive.join("a"), "acknowledged").unwrap();
+    let user = fs::File::open(drive.join("a")).unwrap();
+    // A drive in use makes the first request wait, and it says so.
+    let mut unmounting = world.command(&["unmount", text(&drive)]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(unmounting.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("still use"), "{line}");
+    serving.signal(Signal::INT);
+    assert_eq!(serving.ends(), 1);
+    assert_eq!(unmounting.wait().unwrap().code(), Some(1));
+    drop(user);
+
+    let serving = world.serve(&["quickstart", text(&drive)]);
+    assert_eq!(fs::read_to_string(drive.join("a")).unwrap(), "acknowledged");
     serving.stop();
 }
