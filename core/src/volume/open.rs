@@ -148,6 +148,14 @@ impl Volume {
         self.shared.engine.leave(self.shared.tag);
     }
 
+    /// Reads all metadata and says what contradicts what; empty when nothing does.
+    ///
+    /// # Errors
+    /// A page cannot be read.
+    pub async fn check(&self) -> Result<Vec<ops::check::Fault>> {
+        self.shared.view(ops::check::check_all).await
+    }
+
     /// Drops all clean caches, so that reads come from the store. For tests and measurements.
     pub fn drop_caches(&self) {
         self.shared.engine.pages.drop_all();
