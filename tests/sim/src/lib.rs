@@ -25,7 +25,7 @@ pub fn is_long() -> bool {
 /// When there is no runtime to be had.
 #[must_use]
 pub fn runtime() -> tokio::runtime::Runtime {
-    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "off".into());
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
     tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime")
 }

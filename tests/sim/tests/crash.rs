@@ -6,7 +6,7 @@ use proxyfs_sim::sweep::{Case, Comeback, Expected, Fault, count_calls, one};
 use proxyfs_sim::{is_long, runtime};
 
 /// Failures shown before a sweep gives up.
-const FAILURES_MAX: usize = 5;
+const FAILURES_MAX: usize = 12;
 
 fn stop_at(call: u64) -> Fault {
     Fault::Local(Faults { stop_at: Some(call), ..Faults::default() })
