@@ -294,7 +294,8 @@ async fn assemble(
     }
     let last = state.last_lsn();
     let term = Term { epoch: head.epoch, claim: head.claim, claimed };
-    let log = Arc::new(LocalLog::new(Arc::clone(&env.dir), last, log_files));
+    let log = LocalLog::new(Arc::clone(&env.dir), last, log_files).map_err(|e| local_error("open the replay log", e))?;
+    let log = Arc::new(log);
     let flusher = Arc::new(Flusher::new(Arc::clone(&env.dir), Arc::clone(&log), Arc::clone(&staging), Lsn(0)));
     let uploads = Uploads::new(engine.uploads_max(options.max_flush_size, options.uploads_max));
     let next_nonce = nonce_max + 1;
