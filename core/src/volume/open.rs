@@ -301,7 +301,7 @@ async fn assemble(
     let next_nonce = nonce_max + 1;
     let shared = Arc::new(Shared {
         frames: FrameReader::new(Arc::clone(&storage), cache),
-        commits: Commits::new(meta.tier, last),
+        commits: Commits::new(meta.tier, head.lsn, last),
         engine,
         env,
         meta,
