@@ -149,6 +149,14 @@ impl Volume {
         self.shared.engine.leave(self.shared.tag);
     }
 
+    /// Reads all metadata and says what contradicts what; empty when nothing does.
+    ///
+    /// # Errors
+    /// A page cannot be read.
+    pub async fn check(&self) -> Result<Vec<ops::check::Fault>> {
+        self.shared.view(ops::check::check_all).await
+    }
+
     /// Drops all clean caches, so that reads come from the store. For tests and measurements.
     pub fn drop_caches(&self) {
         self.shared.engine.pages.drop_all();
@@ -294,13 +302,14 @@ async fn assemble(
     }
     let last = state.last_lsn();
     let term = Term { epoch: head.epoch, claim: head.claim, claimed };
-    let log = Arc::new(LocalLog::new(Arc::clone(&env.dir), last, log_files));
+    let log = LocalLog::new(Arc::clone(&env.dir), last, log_files).map_err(|e| local_error("open the replay log", e))?;
+    let log = Arc::new(log);
     let flusher = Arc::new(Flusher::new(Arc::clone(&env.dir), Arc::clone(&log), Arc::clone(&staging), Lsn(0)));
     let uploads = Uploads::new(engine.uploads_max(options.max_flush_size, options.uploads_max));
     let next_nonce = nonce_max + 1;
     let shared = Arc::new(Shared {
         frames: FrameReader::new(Arc::clone(&storage), cache, Arc::clone(&disk)),
-        commits: Commits::new(meta.tier, last),
+        commits: Commits::new(meta.tier, head.lsn, last),
         engine,
         env,
         meta,
