@@ -8,7 +8,7 @@
 //! Lock order: state, then log queue, then staging, then one segment. None is held across I/O or an await.
 
 mod checkpoint;
-mod claim;
+pub(crate) mod claim;
 mod collect;
 mod commit;
 mod create;
@@ -18,13 +18,13 @@ mod frames;
 mod handles;
 mod log;
 mod open;
-mod pages;
+pub(crate) mod pages;
 mod read;
-mod recover;
+pub(crate) mod recover;
 mod staging;
 mod state;
 mod status;
-mod storage;
+pub(crate) mod storage;
 mod tasks;
 mod upload;
 mod write;
