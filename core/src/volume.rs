@@ -7,6 +7,7 @@
 //!
 //! Lock order: state, then log queue, then staging, then one segment. None is held across I/O or an await.
 
+mod check;
 mod checkpoint;
 pub(crate) mod claim;
 mod collect;
@@ -19,6 +20,7 @@ mod handles;
 mod log;
 mod open;
 pub(crate) mod pages;
+mod paths;
 mod read;
 pub(crate) mod recover;
 mod staging;
@@ -30,7 +32,7 @@ mod upload;
 mod write;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
@@ -102,6 +104,8 @@ pub(crate) struct Shared {
     pub(crate) stopping: AtomicBool,
     pub(crate) stop: Notify,
     pub(crate) tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
+    /// How many checks want dead objects left in the store.
+    pub(crate) deletions_held: AtomicUsize,
     /// Signalled when staging or dirty metadata shrank.
     pub(crate) room: Notify,
     /// Whether the claim is in the store.
