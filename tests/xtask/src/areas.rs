@@ -1,0 +1,164 @@
+//! The table of areas: what can be tested, when it is there, and how it is run.
+//!
+//! To add an area, add a row to [`AREAS`]. An area whose parts the workspace does not have is not listed. Areas run in this order:
+//! cheap and general first, so that what is wrong shows early.
+
+mod fuzz;
+mod licences;
+mod rules;
+mod style;
+pub(crate) mod suite;
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::session::Session;
+use crate::tally::Tally;
+use crate::workspace::Workspace;
+
+/// Something that can be tested by itself.
+#[derive(Debug)]
+pub(crate) struct Area {
+    /// What `--only` calls it.
+    pub(crate) name: &'static str,
+    /// What it shows, in a few words.
+    pub(crate) about: &'static str,
+    /// Only with `--long`, or when chosen by name.
+    pub(crate) long_only: bool,
+    /// Whether the workspace has what it tests.
+    exists: fn(&Workspace) -> bool,
+    /// What it does.
+    pub(crate) work: Work,
+}
+
+/// How an area is run.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// Tests written in Rust.
+    Rust(RustTests),
+    /// Anything else.
+    Custom(fn(&Session) -> Result<Tally>),
+}
+
+/// Which of the workspace's Rust tests an area runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RustTests {
+    /// The package that holds them.
+    pub(crate) package: &'static str,
+    /// Test programs left to other areas.
+    pub(crate) except: &'static [&'static str],
+    /// The one test program to run, if not all.
+    pub(crate) only: Option<&'static str>,
+    /// One test at a time: for tests that measure time or load the machine.
+    pub(crate) alone: bool,
+    /// What the tests need that a machine may lack; the error is the reason of the skip.
+    pub(crate) needs: fn() -> Result<(), String>,
+    /// Bound of the whole area, without building.
+    pub(crate) limit: Duration,
+}
+
+impl RustTests {
+    const fn of(package: &'static str) -> Self {
+        Self { package, except: &[], only: None, alone: false, needs: nothing, limit: minutes(10) }
+    }
+
+    const fn alone(self) -> Self {
+        Self { alone: true, ..self }
+    }
+
+    const fn except(self, except: &'static [&'static str]) -> Self {
+        Self { except, ..self }
+    }
+
+    const fn needs(self, needs: fn() -> Result<(), String>) -> Self {
+        Self { needs, ..self }
+    }
+
+    const fn limit(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
+}
+
+impl Area {
+    const fn rust(name: &'static str, about: &'static str, exists: fn(&Workspace) -> bool, tests: RustTests) -> Self {
+        Self { name, about, long_only: false, exists, work: Work::Rust(tests) }
+    }
+
+    const fn custom(
+        name: &'static str,
+        about: &'static str,
+        exists: fn(&Workspace) -> bool,
+        run: fn(&Session) -> Result<Tally>,
+    ) -> Self {
+        Self { name, about, long_only: false, exists, work: Work::Custom(run) }
+    }
+}
+
+/// All areas.
+pub(crate) const AREAS: &[Area] = &[
+    Area::custom("style", "formatting, lints, licences, house rules", |_| true, style::run),
+    Area::rust("xtask", "this program", |_| true, RustTests::of("xtask")),
+    Area::rust(
+        "core",
+        "the engine: formats, tree, rules, log, volume",
+        |w| w.has_member("proxyfs-core"),
+        RustTests::of("proxyfs-core").except(&[fuzz::SMOKE]),
+    ),
+    Area::rust(
+        "store",
+        "object stores: S3, local directory, retries, limits, faults",
+        |w| w.has_member("proxyfs-store"),
+        RustTests::of("proxyfs-store"),
+    ),
+    Area::rust(
+        "harness",
+        "the reference model against a real kernel, and the test tools",
+        |w| w.has_member("proxyfs-harness"),
+        RustTests::of("proxyfs-harness").needs(suite::attributes),
+    ),
+    Area::rust(
+        "model",
+        "the engine against the reference model",
+        |w| w.has_member("proxyfs-model"),
+        RustTests::of("proxyfs-model").limit(minutes(20)),
+    ),
+    Area::rust(
+        "sim",
+        "crashes at every I/O call, faults, and recovery",
+        |w| w.has_member("proxyfs-sim"),
+        RustTests::of("proxyfs-sim").limit(minutes(20)),
+    ),
+    Area::custom("fuzz", "damaged and hostile bytes into every decoder", |w| w.has(fuzz::SMOKE_FILE), fuzz::run),
+    Area::rust(
+        "fuse",
+        "the FUSE adapter on real mounts",
+        |w| w.has("platform/fuse/tests"),
+        RustTests::of("proxyfs-fuse").needs(suite::mounts),
+    ),
+    Area::rust(
+        "cli",
+        "the program's commands",
+        |w| w.has("app/cli/tests"),
+        RustTests::of("proxyfs").needs(suite::mounts),
+    ),
+    Area::rust(
+        "e2e",
+        "killed servers, lost stores and take-over on real mounts",
+        |w| w.has_member("proxyfs-e2e"),
+        RustTests::of("proxyfs-e2e").alone().needs(suite::mounts).limit(minutes(25)),
+    ),
+];
+
+/// The areas that this workspace has.
+pub(crate) fn listed(workspace: &Workspace) -> Vec<&'static Area> {
+    AREAS.iter().filter(|area| (area.exists)(workspace)).collect()
+}
+
+const fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(60 * minutes)
+}
+
+const fn nothing() -> Result<(), String> {
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! Installs what areas need and the machine lacks: system packages (apt, as root), programs from crates.io, a user for pjdfstest.
+//!
+//! Looks first, so that a machine that has everything costs nothing. What cannot be had becomes the reason of a skip.
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::process::{output, shown};
+use crate::session::Session;
+
+const APT_LIMIT: Duration = Duration::from_secs(600);
+const CARGO_INSTALL_LIMIT: Duration = Duration::from_secs(1200);
+const USER_LIMIT: Duration = Duration::from_secs(30);
+
+/// A system package, and the file or program whose presence shows that it is there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SystemPackage {
+    name: &'static str,
+    shown_by: &'static str,
+}
+
+/// Mounting as an ordinary user, and unmounting.
+pub(crate) const FUSE: SystemPackage = SystemPackage { name: "fuse3", shown_by: "fusermount3" };
+/// Extended attributes from the shell.
+pub(crate) const ATTR: SystemPackage = SystemPackage { name: "attr", shown_by: "getfattr" };
+/// Access control lists from the shell.
+pub(crate) const ACL: SystemPackage = SystemPackage { name: "acl", shown_by: "setfacl" };
+/// A database whose journal leans on fsync.
+pub(crate) const SQLITE: SystemPackage = SystemPackage { name: "sqlite3", shown_by: "sqlite3" };
+/// Many small files, renames and locks.
+pub(crate) const GIT: SystemPackage = SystemPackage { name: "git", shown_by: "git" };
+/// A C compiler, for crates that build C.
+pub(crate) const GCC: SystemPackage = SystemPackage { name: "gcc", shown_by: "gcc" };
+/// C headers, likewise.
+pub(crate) const LIBC_DEV: SystemPackage = SystemPackage { name: "libc6-dev", shown_by: "/usr/include/stdio.h" };
+
+/// What every build needs.
+pub(crate) const BUILD: &[SystemPackage] = &[GCC, LIBC_DEV];
+/// What tests with real mounts need.
+pub(crate) const MOUNTS: &[SystemPackage] = &[FUSE, ATTR, ACL, SQLITE, GIT];
+
+/// A program from crates.io.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CratesProgram {
+    name: &'static str,
+    version: &'static str,
+}
+
+/// The POSIX conformance suite.
+pub(crate) const PJDFSTEST: CratesProgram = CratesProgram { name: "pjdfstest", version: "0.2.2" };
+/// The random exerciser of one file.
+pub(crate) const FSX: CratesProgram = CratesProgram { name: "fsx", version: "0.3.2" };
+/// The checker of licences, advisories and sources.
+pub(crate) const CARGO_DENY: CratesProgram = CratesProgram { name: "cargo-deny", version: "0.20.2" };
+
+/// Makes sure of system packages; the error is the reason why not.
+pub(crate) fn system(packages: &[SystemPackage]) -> Result<(), String> {
+    thread_local!(static UPDATED: Cell<bool> = const { Cell::new(false) });
+    let missing = missing(packages);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !is_root() || which("apt-get").is_none() {
+        return Err(format!("{} missing; install as root", missing.join(" ")));
+    }
+    println!("installing {}", missing.join(" "));
+    let mut apt = |args: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command.args(["-q", "-y", "-o", "Dpkg::Use-Pty=0"]).args(args).env("DEBIAN_FRONTEND", "noninteractive");
+        output(&mut command, APT_LIMIT).map_err(|e| format!("{e:#}"))
+    };
+    if !UPDATED.replace(true) {
+        apt(&["update"])?;
+    }
+    let mut install = vec!["install", "--no-install-recommends"];
+    install.extend(&missing);
+    apt(&install)?;
+    Ok(())
+}
+
+/// Makes sure of a program from crates.io; gives its path, or the reason why not.
+pub(crate) fn program(session: &Session, wanted: CratesProgram) -> Result<PathBuf, String> {
+    let CratesProgram { name, version } = wanted;
+    let root = session.cache.join(format!("{name}-{version}"));
+    let path = root.join("bin").join(name);
+    if path.is_file() {
+        return Ok(path);
+    }
+    system(BUILD)?;
+    println!("installing {name} {version} into {}", root.display());
+    let mut command = session.cargo();
+    command.args(["install", "--quiet", "--locked", &format!("{name}@{version}"), "--root"]).arg(&root);
+    // Of its own, so that no setting of ours changes what is built.
+    command.env("CARGO_TARGET_DIR", session.workspace.target.join("programs"));
+    output(&mut command, CARGO_INSTALL_LIMIT).map_err(|e| format!("{e:#}"))?;
+    if path.is_file() { Ok(path) } else { Err(format!("{} did not make {}", shown(&command), path.display())) }
+}
+
+/// Makes sure of a user without rights and a group of the same name.
+pub(crate) fn user(name: &str) -> Result<(), String> {
+    let known = std::fs::read_to_string("/etc/passwd").map_err(|e| format!("/etc/passwd: {e}"))?;
+    if known.lines().any(|line| line.split(':').next() == Some(name)) {
+        return Ok(());
+    }
+    if !is_root() {
+        return Err(format!("user {name} is missing; add it as root"));
+    }
+    let mut command = Command::new("useradd");
+    command.args(["--no-create-home", "--user-group", "--shell", "/usr/sbin/nologin", name]);
+    output(&mut command, USER_LIMIT).map(drop).map_err(|e| format!("{e:#}"))
+}
+
+/// Makes sure that file systems can be mounted here.
+pub(crate) fn mounting() -> Result<(), String> {
+    let device = std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse");
+    device.map_err(|e| format!("/dev/fuse cannot be opened: {e}"))?;
+    system(&[FUSE])
+}
+
+/// Whether we are root.
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Where a program stands on the path.
+pub(crate) fn which(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|candidate| candidate.is_file())
+}
+
+fn missing(packages: &[SystemPackage]) -> Vec<&'static str> {
+    let there = |package: &SystemPackage| match package.shown_by.strip_prefix('/') {
+        Some(_) => Path::new(package.shown_by).exists(),
+        None => which(package.shown_by).is_some(),
+    };
+    packages.iter().filter(|package| !there(package)).map(|package| package.name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_not_there_counts_as_missing() {
+        let shell = SystemPackage { name: "dash", shown_by: "sh" };
+        let root = SystemPackage { name: "base-files", shown_by: "/etc" };
+        let none = SystemPackage { name: "nothing", shown_by: "no-such-program-anywhere" };
+        assert_eq!(missing(&[shell, none, root]), ["nothing"]);
+    }
+}
