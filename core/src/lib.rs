@@ -13,6 +13,7 @@ pub mod error;
 pub mod format;
 mod frame_cache;
 pub mod fs;
+pub mod fsck;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod kv;

@@ -286,7 +286,7 @@ impl Shared {
         self.pages.set_lengths(publisher.lengths());
         // Only a convenience for the next mount: the store has the head.
         let entries = publisher.table.values().copied().collect();
-        let copies = [(TABLE_COPY, ObjectTable { entries }.encode()), (HEAD_COPY, bytes.to_vec())];
+        let copies = [(TABLE_COPY, ObjectTable { entries }.encode_frame()), (HEAD_COPY, bytes.to_vec())];
         if let Err(error) = copies.iter().try_for_each(|(name, content)| self.env.dir.replace(name, content)) {
             tracing::warn!("cannot keep a local copy of the head: {error}");
         }

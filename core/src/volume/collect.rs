@@ -70,6 +70,9 @@ impl Shared {
     /// # Errors
     /// The store's; nothing is lost, the rest is tried again later.
     pub(crate) async fn collect(self: &Arc<Self>, publisher: &mut Publisher) -> Result<()> {
+        if self.deletions_held.load(std::sync::atomic::Ordering::Acquire) > 0 {
+            return Ok(());
+        }
         let Some((oldest_seq, oldest_lsn)) = publisher.oldest_kept() else { return Ok(()) };
         let cutoff = self.env.clock.now().secs - i64::try_from(self.options.delete_grace.as_secs()).unwrap_or(i64::MAX);
         let data = self.view(|kv| due_data(kv, oldest_lsn, cutoff)).await?;

@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use crate::error::{ErrorKind, Result};
 use crate::fs::{
-    Attr, Caller, DirEntry, FallocateMode, FileKind, FileLock, FileSystem, Handle, LockFamily, LockKind, NewNode, OpenFlags,
-    RenameMode, SeekWhence, SetAttr, StatFs, WriteFlags, XattrMode,
+    Attr, Caller, DirEntry, FallocateMode, FileKind, FileLock, FileSystem, Handle, LockFamily, LockKind, NewNode,
+    OpenFlags, RenameMode, SeekWhence, SetAttr, StatFs, WriteFlags, XattrMode,
 };
 use crate::kv::OpResult;
 use crate::locks::LockOwner;

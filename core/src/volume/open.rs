@@ -5,7 +5,7 @@
 //! under its last claim, and claims anew when the store is back.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -203,7 +203,7 @@ async fn find_online(env: &Env, store: &Arc<dyn ObjectStore>, options: &VolumeOp
         let place = store.describe();
         Error::new(ErrorKind::Corrupt, format!("the volume at {place} has no head; run fsck --rebuild"))
     };
-    let newest = newest_head(&storage).await?.ok_or_else(no_head)?;
+    let newest = newest_head(&storage, known_head(env, &meta)).await?.ok_or_else(no_head)?;
     if newest.volume != meta.uuid {
         return Err(Error::new(ErrorKind::Corrupt, format!("head {} belongs to volume {}", newest.seq, newest.volume)));
     }
@@ -222,8 +222,14 @@ async fn find_online(env: &Env, store: &Arc<dyn ObjectStore>, options: &VolumeOp
         _ => e,
     })?;
     keep_copy(env, HEAD_COPY, &head.encode_object())?;
-    keep_copy(env, TABLE_COPY, &table.encode())?;
+    keep_copy(env, TABLE_COPY, &table.encode_frame())?;
     Ok(Found { meta, head, table, owner, claimed: true })
+}
+
+/// Number of the newest head that this host has seen; 0 if none.
+fn known_head(env: &Env, meta: &VolumeMeta) -> u64 {
+    let copy = env.dir.read(HEAD_COPY).ok().and_then(|bytes| Head::decode_object(&Bytes::from(bytes)).ok());
+    copy.filter(|head| head.volume == meta.uuid).map_or(0, |head| head.seq)
 }
 
 /// The volume as this host last knew it.
@@ -232,11 +238,17 @@ fn find_offline(env: &Env, error: Error) -> Result<Found> {
     let (Some(meta), Some(head), Some(table)) = (read(META_COPY), read(HEAD_COPY), read(TABLE_COPY)) else {
         return Err(error.context_prefix("the volume was never open on this computer"));
     };
-    let meta = VolumeMeta::decode(&meta)?;
+    let copy = |name: &str| format!("the copy {name} in the state directory is damaged, mount with the store");
+    let meta = VolumeMeta::decode(&meta).map_err(|e| Error::from(e).context_prefix(&copy(META_COPY)))?;
     let owner = OwnerFile::load(&*env.dir, meta.uuid)?;
-    let head = Head::decode_object(&head)?;
+    let head = Head::decode_object(&head).map_err(|e| Error::from(e).context_prefix(&copy(HEAD_COPY)))?;
+    let table = ObjectTable::decode_frame(&table).map_err(|e| Error::from(e).context_prefix(&copy(TABLE_COPY)))?;
+    if head.volume != meta.uuid {
+        let why = format!("head.bin in the state directory is of volume {}, volume.json of {}", head.volume, meta.uuid);
+        return Err(Error::new(ErrorKind::Corrupt, why));
+    }
     tracing::warn!(volume = %meta.name, "mounting without the store: {error}");
-    Ok(Found { meta, head, table: ObjectTable::decode(&table)?, owner, claimed: false })
+    Ok(Found { meta, head, table, owner, claimed: false })
 }
 
 fn keep_copy(env: &Env, name: &str, bytes: &[u8]) -> Result<()> {
@@ -332,6 +344,7 @@ async fn assemble(
         stopping: AtomicBool::new(false),
         stop: Notify::new(),
         tasks: Mutex::default(),
+        deletions_held: AtomicUsize::new(0),
         room: Notify::new(),
         claimed: tokio::sync::watch::channel(claimed).0,
         opened: tokio::sync::watch::channel(false).0,
@@ -425,7 +438,7 @@ impl Shared {
             return Ok(());
         }
         let known = publisher.head.clone();
-        let newest = self.until_stored(|| Box::pin(newest_head(&self.storage))).await?;
+        let newest = self.until_stored(|| Box::pin(newest_head(&self.storage, 0))).await?;
         let ours = newest.filter(|n| n.seq == known.seq && n.claim == known.claim);
         let fenced = |shared: &Self| {
             let why = "another owner took this volume over while this computer was offline; changes made here stay in the state directory";

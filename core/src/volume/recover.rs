@@ -50,8 +50,11 @@ pub(crate) struct Recovery<'r> {
 async fn read_meta(storage: &Storage, addr: PageAddr, kind: crate::format::FrameKind) -> Result<Bytes> {
     let range = GetRange::Bounded { offset: addr.offset.into(), len: addr.len.into() };
     let frame = storage.get_meta(addr.object, range).await?;
-    let (_, payload) = crate::format::frame::decode_frame_of(kind, &frame)
-        .map_err(|e| Error::from(e).context_prefix(&storage.describe_meta(addr.object)))?;
+    let (_, payload) = crate::format::frame::decode_frame_of(kind, &frame).map_err(|e| {
+        let what =
+            format!("frame at {} of object {} is damaged, run fsck", addr.offset, storage.describe_meta(addr.object));
+        Error::from(e).context_prefix(&what)
+    })?;
     Ok(payload)
 }
 

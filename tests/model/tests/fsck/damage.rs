@@ -1,0 +1,1 @@
+//! Every object of a small volume is flipped, cut and deleted.
