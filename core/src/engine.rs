@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::config::EngineOptions;
 use crate::frame_cache::FrameCache;
-use crate::limits::{DIRTY_META_PERCENT, FRAME_CACHE_PERCENT, PAGE_CACHE_PERCENT};
+use crate::limits::{DIRTY_META_MIN, DIRTY_META_PERCENT, FRAME_CACHE_PERCENT, PAGE_CACHE_PERCENT};
 use crate::tree::PageCache;
 
 /// The process-wide engine. Volumes are opened on it.
@@ -46,7 +46,8 @@ impl Engine {
 
     /// Bytes of dirty metadata, for each open volume, at which a checkpoint is asked for.
     pub(crate) fn dirty_meta_max(&self) -> u64 {
-        self.memory_budget * DIRTY_META_PERCENT / 100 / self.volumes.load(Ordering::Relaxed).max(1)
+        let share = self.memory_budget * DIRTY_META_PERCENT / 100 / self.volumes.load(Ordering::Relaxed).max(1);
+        share.max(DIRTY_META_MIN)
     }
 
     /// Whether the budget has room for fetching more than was asked for.

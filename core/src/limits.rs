@@ -87,3 +87,6 @@ pub const BACKOFF_FIRST: Duration = Duration::from_millis(200);
 
 /// Longest wait between attempts of a background store operation.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(10);
+
+/// Dirty metadata that any volume may have, whatever the budget: a few of the largest pages and the paths to them.
+pub const DIRTY_META_MIN: u64 = 1 << 20;

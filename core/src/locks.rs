@@ -124,9 +124,11 @@ impl Held {
     }
 
     fn conflicts(&self, other: &Self) -> bool {
+        let kinds = [self.lock.kind, other.lock.kind];
         self.owner != other.owner
             && self.overlaps(other)
-            && (self.lock.kind == LockKind::Write || other.lock.kind == LockKind::Write)
+            && kinds.contains(&LockKind::Write)
+            && !kinds.contains(&LockKind::Unlock)
     }
 
     /// The part of it below `start`.

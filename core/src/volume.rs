@@ -121,7 +121,7 @@ impl Shared {
         op: impl FnMut(&mut Txn<'_>, &OpCx, Ino) -> OpResult<T>,
     ) -> Result<T> {
         let (value, lsn) = self.transact_inner(caller, data, true, op).await?;
-        self.log.wait_written(lsn).await.inspect_err(|e| self.halt(e.kind(), e.to_string()))?;
+        self.logged(lsn).await?;
         if self.options.replay_log_sync == ReplayLogSync::Always {
             self.flusher.durable(lsn).await.inspect_err(|e| self.halt(e.kind(), e.to_string()))?;
         }
@@ -262,7 +262,12 @@ impl Shared {
                 Ok(())
             })
             .await?;
-        self.log.wait_written(lsn).await
+        self.logged(lsn).await
+    }
+
+    /// Returns once record `lsn` is in the log; a log that cannot be written halts the volume.
+    pub(crate) async fn logged(&self, lsn: Lsn) -> Result<()> {
+        self.log.wait_written(lsn).await.inspect_err(|e| self.halt(e.kind(), e.to_string()))
     }
 }
 

@@ -1,2 +1,66 @@
-//! The proxyfs program.
-fn main() {}
+//! `proxyfs`: the one program. Creates, mounts, watches and checks volumes.
+//!
+//! A map: [`cli`] is what people type, one file in `commands` carries out each command; [`target`] finds and opens a volume, [`session`] is a
+//! mounted one, [`control`] is how commands reach it; [`registry`], [`paths`], [`options`] and [`units`] are what is configured; [`output`] and
+//! [`failure`] are what is said. What a file system means is the engine's business, and none of it is decided here.
+
+mod cli;
+mod commands;
+mod control;
+mod daemon;
+mod failure;
+mod logging;
+mod mounts;
+mod options;
+mod output;
+mod paths;
+mod registry;
+mod session;
+mod target;
+mod units;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::cli::Cli;
+use crate::failure::{Failure, Outcome};
+use crate::output::Style;
+
+/// How long background work may hold up the end of the program.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_millis(200);
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return cli::explain(&error),
+    };
+    let style = if cli.json { Style::Json } else { Style::Text };
+    let outcome = catch_unwind(AssertUnwindSafe(|| run(cli, style))).unwrap_or_else(|_| Err(defect()));
+    match outcome {
+        Ok(code) => code,
+        Err(failure) => {
+            style.fail(&failure);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn run(cli: Cli, style: Style) -> Outcome<ExitCode> {
+    logging::start(cli.log.as_deref(), cli.command.is_background())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::io("start", "the runtime", &e))?;
+    let outcome = runtime.block_on(commands::run(cli.command, style));
+    runtime.shutdown_timeout(SHUTDOWN_PATIENCE);
+    outcome
+}
+
+/// The failure after a panic, whose text is in the log.
+fn defect() -> Failure {
+    let advice = "report it with the lines above; data that was acknowledged is kept, so just start again";
+    Failure::new("go on with", "this command", "proxyfs has a defect here", advice)
+}

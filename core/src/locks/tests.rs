@@ -119,6 +119,7 @@ fn readers_share_and_writers_do_not() {
     assert_eq!(table.getlk(FILE, C, lock(LockKind::Write, 10, 20)), Some(lock(LockKind::Read, 5, 14)));
     assert_eq!(table.getlk(FILE, C, lock(LockKind::Read, 5, 20)), None);
     assert_eq!(table.getlk(OTHER, C, lock(LockKind::Write, 0, 20)), None);
+    assert_eq!(table.getlk(FILE, C, lock(LockKind::Unlock, 0, 20)), None);
 }
 
 #[test]

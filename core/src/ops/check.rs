@@ -4,7 +4,7 @@
 //! compares the recursive counters and is meant for a state in which nothing is left to fold (a head). Neither changes anything.
 //!
 //! Both read through a [`KvRead`] from its first key to its last and begin again from nothing after a `Miss`: give them one that
-//! loads what it needs. Memory, whatever the volume's size: up to [`links::WINDOW_INODES`] inodes at a time with 40 bytes each
+//! loads what it needs. Memory, whatever the volume's size: up to 4 Mi (`WINDOW_INODES`) inodes at a time with 40 bytes each
 //! (a larger volume is read once more for each such window), 48 bytes for each directory ([`check_subtrees`]: 80), 48
 //! bytes for each segment, and the first [`FAULTS_MAX`] faults.
 

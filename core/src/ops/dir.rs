@@ -1,6 +1,6 @@
 //! Directories: finding, adding, dropping and listing entries.
 //!
-//! A directory's record counts its entries; every change of an entry goes through [`add`], [`replace`] or [`drop`] and the
+//! A directory's record counts its entries; every change of an entry goes through `add`, `replace` or `drop` here, and the
 //! caller stores the directory's record.
 
 use std::ops::ControlFlow;

@@ -343,8 +343,6 @@ impl Run {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
-
     #[test]
     fn random_operations_keep_the_volume_whole(insensitive: bool, sequence in prop::collection::vec(ops(), 1..120)) {
         let mut run = Run::new(insensitive);

@@ -15,6 +15,7 @@
 //! what its record holds, and the rest finds its way. After a fold with nothing pending, the counters are exact.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::error::{Error, ErrorKind};
 use crate::format::InodeRecord;
@@ -88,12 +89,13 @@ fn add_along_chain(
 ) -> OpResult<()> {
     let mut at = dir;
     for _ in 0..DEPTH_MAX {
-        if !sums.contains_key(&at) {
-            let live = inode::try_load(kv, at)?.filter(|r| r.kind == FileKind::Dir && r.nlink > 0);
-            let Some(record) = live else { return Ok(()) };
-            sums.insert(at, (record, 0, 0));
-        }
-        let Some((record, sum_bytes, sum_inodes)) = sums.get_mut(&at) else { return Ok(()) };
+        let (record, sum_bytes, sum_inodes) = match sums.entry(at) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => match inode::try_load(kv, at)? {
+                Some(record) if record.kind == FileKind::Dir && record.nlink > 0 => new.insert((record, 0, 0)),
+                Some(_) | None => return Ok(()),
+            },
+        };
         *sum_bytes = sum_bytes.saturating_add(bytes);
         *sum_inodes = sum_inodes.saturating_add(inodes);
         if at == Ino::ROOT {

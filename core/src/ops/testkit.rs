@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use crate::error::ErrorKind;
 use crate::format::{InodeRecord, Key, keys};
 use crate::fs::{Attr, Caller, FileKind, NewNode};
-use crate::kv::{KvRead, Miss, OpError, OpResult, PageAddr, Txn, Visit};
+use crate::kv::{KvRead, Miss, OpError, OpResult, PageAddr, Pair, Txn, Visit};
 use crate::types::{Epoch, Ino, Nonce, ObjectId, SegmentId, Timestamp};
 
 use super::subtree::subtree_delta;
@@ -44,7 +44,7 @@ impl KvRead for MapKv {
         Ok(())
     }
 
-    fn last(&self, from: &[u8], to: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, Miss> {
+    fn last(&self, from: &[u8], to: &[u8]) -> Result<Option<Pair>, Miss> {
         assert!(from <= to, "range backwards");
         Ok(self.0.range(from.to_vec()..to.to_vec()).next_back().map(|(k, v)| (k.clone(), v.clone())))
     }
@@ -88,7 +88,7 @@ impl KvRead for MissKv<'_> {
         missed
     }
 
-    fn last(&self, from: &[u8], to: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, Miss> {
+    fn last(&self, from: &[u8], to: &[u8]) -> Result<Option<Pair>, Miss> {
         self.fault(to)?;
         self.map.last(from, to)
     }

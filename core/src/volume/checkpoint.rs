@@ -451,7 +451,7 @@ impl Shared {
                 Ok(())
             })
             .await?;
-        self.log.wait_written(lsn).await
+        self.logged(lsn).await
     }
 
     /// Frees what the new head covers. Failures here cost space, never data.

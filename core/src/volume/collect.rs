@@ -100,7 +100,7 @@ impl Shared {
                 Ok(())
             })
             .await?;
-        self.log.wait_written(lsn).await
+        self.logged(lsn).await
     }
 }
 

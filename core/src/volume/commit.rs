@@ -124,7 +124,7 @@ impl Shared {
     }
 
     async fn commit_to_store(self: &Arc<Self>, lsn: Lsn) -> Result<()> {
-        self.log.wait_written(lsn).await?;
+        self.logged(lsn).await?;
         loop {
             let progress = self.commits.progress.notified();
             {

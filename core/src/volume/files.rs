@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::error::{ErrorKind, Result};
 use crate::fs::{
-    Attr, Caller, DirEntry, FallocateMode, FileKind, FileLock, FileSystem, Handle, LockFamily, NewNode, OpenFlags,
+    Attr, Caller, DirEntry, FallocateMode, FileKind, FileLock, FileSystem, Handle, LockFamily, LockKind, NewNode, OpenFlags,
     RenameMode, SeekWhence, SetAttr, StatFs, WriteFlags, XattrMode,
 };
 use crate::kv::OpResult;
@@ -57,8 +57,9 @@ impl Shared {
         }
     }
 
-    fn open_file(&self, handle: Handle) -> Result<Arc<OpenFile>> {
-        self.handles.file(handle)
+    fn readable_file(&self, handle: Handle) -> Result<Arc<OpenFile>> {
+        let file = self.handles.file(handle)?;
+        if file.flags.read { Ok(file) } else { Err(ErrorKind::BadHandle.into()) }
     }
 
     fn writable_file(&self, handle: Handle) -> Result<Arc<OpenFile>> {
@@ -144,7 +145,9 @@ impl FileSystem for Volume {
     }
 
     async fn readlink(&self, ino: Ino) -> Result<Bytes> {
-        self.shared.view(|kv| ops::readlink(kv, ino)).await.map(Bytes::from)
+        let target = self.shared.view(|kv| ops::readlink(kv, ino)).await?;
+        self.shared.note_access(ino).await;
+        Ok(Bytes::from(target))
     }
 
     async fn mknod(&self, caller: Caller, parent: Ino, name: &[u8], node: NewNode) -> Result<Attr> {
@@ -219,7 +222,7 @@ impl FileSystem for Volume {
         umask: u16,
         flags: OpenFlags,
     ) -> Result<(Attr, Handle)> {
-        let attr = self.change(caller, |tx, cx, new| ops::tmpfile(tx, cx, parent, perm, umask, new)).await?;
+        let attr = self.change(caller, |tx, cx, new| ops::tmpfile(tx, cx, parent, perm, umask, flags, new)).await?;
         let attr = self.shared.open_held(attr.ino, |_| Ok(())).await?;
         Ok((attr, self.shared.handles.add_file(attr.ino, flags)))
     }
@@ -245,15 +248,20 @@ impl FileSystem for Volume {
     }
 
     async fn read(&self, handle: Handle, offset: u64, len: u32) -> Result<Vec<Bytes>> {
-        let file = self.shared.open_file(handle)?;
+        let file = self.shared.readable_file(handle)?;
         let bytes = self.shared.read_range(file.ino, offset, u64::from(len), &file.ahead).await?;
-        self.shared.note_access(file.ino).await;
+        if len > 0 {
+            self.shared.note_access(file.ino).await;
+        }
         Ok(bytes)
     }
 
     async fn write(&self, handle: Handle, offset: u64, data: Bytes, flags: WriteFlags) -> Result<()> {
         let file = self.shared.writable_file(handle)?;
         let flags = WriteFlags { sync: flags.sync || file.flags.sync, ..flags };
+        if file.flags.append {
+            return self.shared.append(file.ino, &data, flags).await;
+        }
         self.shared.write_range(file.ino, offset, &data, flags).await
     }
 
@@ -291,6 +299,9 @@ impl FileSystem for Volume {
 
     async fn readdir(&self, handle: Handle, cookie: u64, with_attrs: bool) -> Result<Vec<DirEntry>> {
         let stream = self.shared.handles.dir(handle)?;
+        if self.shared.view(|kv| ops::getattr(kv, stream.ino)).await?.nlink == 0 {
+            return Ok(Vec::new());
+        }
         let mut out = self.dot_entries(stream.ino, cookie).await?;
         let (mut after, mut skip) = stream.resume(cookie);
         let mut found;
@@ -318,6 +329,7 @@ impl FileSystem for Volume {
             cookie,
             attr: e.attr,
         }));
+        self.shared.note_access(stream.ino).await;
         Ok(out)
     }
 
@@ -359,7 +371,20 @@ impl FileSystem for Volume {
     }
 
     async fn setlk(&self, handle: Handle, family: LockFamily, owner: u64, lock: FileLock, wait: bool) -> Result<()> {
-        let ino = self.shared.handles.ino(handle)?;
+        let ino = match (family, self.shared.handles.file(handle)) {
+            (LockFamily::Posix, Ok(file)) => {
+                let allowed = match lock.kind {
+                    LockKind::Read => file.flags.read,
+                    LockKind::Write => file.flags.write,
+                    LockKind::Unlock => true,
+                };
+                if !allowed {
+                    return Err(ErrorKind::BadHandle.into());
+                }
+                file.ino
+            }
+            _ => self.shared.handles.ino(handle)?,
+        };
         self.shared.locks.setlk(ino, family, LockOwner(owner), lock, wait).await
     }
 
@@ -369,7 +394,7 @@ impl FileSystem for Volume {
     }
 
     async fn lseek(&self, handle: Handle, offset: u64, whence: SeekWhence) -> Result<u64> {
-        let file = self.shared.open_file(handle)?;
+        let file = self.shared.handles.file(handle)?;
         self.shared
             .view(|kv| match whence {
                 SeekWhence::Data => ops::seek_data(kv, file.ino, offset),
@@ -386,8 +411,11 @@ impl FileSystem for Volume {
         to_offset: u64,
         len: u64,
     ) -> Result<u64> {
-        let source = self.shared.open_file(from)?;
+        let source = self.shared.readable_file(from)?;
         let target = self.shared.writable_file(to)?;
+        if target.flags.append {
+            return Err(ErrorKind::BadHandle.into());
+        }
         self.change(Caller::default(), |tx, cx, _| {
             ops::share_range(tx, cx, source.ino, from_offset, target.ino, to_offset, len)
         })

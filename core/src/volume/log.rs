@@ -48,6 +48,8 @@ struct Inner {
     current: Option<Current>,
     room_left: u64,
     writing: bool,
+    /// First LSN of the file that is being made right now.
+    opening: Option<Lsn>,
     written: Lsn,
     files: Vec<Lsn>,
     unsynced: Vec<Arc<dyn LocalFile>>,
@@ -92,6 +94,7 @@ impl LocalLog {
             current: None,
             room_left: 0,
             writing: false,
+            opening: None,
             written,
             files,
             unsynced: Vec::new(),
@@ -104,6 +107,17 @@ impl LocalLog {
     /// Begins a new file with `header` for the records from `first` on. Called under the state lock.
     pub(crate) fn rotate(&self, first: Lsn, header: Vec<u8>) {
         let mut inner = self.inner.lock();
+        if let Some(Chunk { new_file: Some((f, old)), bytes, .. }) = inner.queue.back_mut()
+            && *f == first
+            && bytes.is_empty()
+        {
+            *old = header;
+            return;
+        }
+        if inner.files.last() == Some(&first) || inner.opening == Some(first) {
+            // Nothing was recorded since the last rotation: its file goes on.
+            return;
+        }
         inner.queued_bytes += header.len() as u64;
         let last = Lsn(first.0 - 1);
         inner.queue.push_back(Chunk { new_file: Some((first, header)), bytes: Vec::new(), last });
@@ -186,6 +200,7 @@ impl LocalLog {
                 } else {
                     inner.writing = true;
                     inner.queued_bytes = 0;
+                    inner.opening = inner.queue.back().and_then(|c| c.new_file.as_ref().map(|(first, _)| *first));
                     Some((std::mem::take(&mut inner.queue), inner.current.take()))
                 }
             };
@@ -266,6 +281,7 @@ impl LocalLog {
         });
         let mut inner = self.inner.lock();
         inner.writing = false;
+        inner.opening = None;
         inner.room_left = current.as_ref().map_or(0, |c| c.room_end - c.end);
         inner.current = current;
         for file in touched {

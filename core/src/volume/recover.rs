@@ -134,6 +134,15 @@ impl Recovery<'_> {
             }
             self.replay_file(&header, &records).await?;
             self.log_files.push(header.first_lsn);
+            if header.first_lsn == self.state.next_lsn {
+                // Nothing in it counts, and its name is that of the file to come.
+                self.log_files.pop();
+                if records.iter().any(|b| *b != 0) {
+                    self.set_aside(&path)?;
+                } else {
+                    self.env.dir.remove(&path).map_err(|e| local_error("remove an empty log file", e))?;
+                }
+            }
         }
         Ok(())
     }

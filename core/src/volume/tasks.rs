@@ -180,6 +180,6 @@ impl Shared {
                 Ok(())
             })
             .await?;
-        self.log.wait_written(lsn).await
+        self.logged(lsn).await
     }
 }

@@ -158,7 +158,7 @@ impl Shared {
                 Ok(())
             })
             .await?;
-        self.log.wait_written(lsn).await?;
+        self.logged(lsn).await?;
         Ok(lsn)
     }
 
@@ -171,7 +171,7 @@ impl Shared {
                 Ok(())
             })
             .await?;
-        self.log.wait_written(lsn).await?;
+        self.logged(lsn).await?;
         segment.set_uploaded(Uploaded { lsn, overlay: Vec::new() });
         self.uploads.progress.notify_waiters();
         Ok(())

@@ -34,22 +34,57 @@ impl Shared {
         }
         self.check_writable()?;
         self.wait_room(len).await?;
+        self.write_at(ino, offset, None, data, flags).await.map(drop)
+    }
+
+    /// Appends `data` at the end of `ino`, wherever that is when the write takes effect.
+    pub(crate) async fn append(self: &Arc<Self>, ino: Ino, data: &Bytes, flags: WriteFlags) -> Result<()> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        self.check_writable()?;
+        self.wait_room(data.len() as u64).await?;
+        loop {
+            let end = self.view(|kv| ops::getattr(kv, ino)).await?.size;
+            if end.checked_add(data.len() as u64).is_none_or(|end| end > FILE_BYTES_MAX) {
+                return Err(ErrorKind::FileTooLarge.into());
+            }
+            if self.write_at(ino, end, Some(end), data, flags).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Stages and records a write, but only if the file's size is `expected`, if given. Whether it was.
+    async fn write_at(
+        self: &Arc<Self>,
+        ino: Ino,
+        offset: u64,
+        expected: Option<u64>,
+        data: &Bytes,
+        flags: WriteFlags,
+    ) -> Result<bool> {
+        let len = data.len() as u64;
         let runs = self.staging.reserve(ino, offset, len, &mut || self.new_segment_id());
         let refs = self.stage(ino, offset, data, &runs)?;
-        self.transact(Caller::default(), &refs, |tx, cx, _| {
+        let done = self.transact(Caller::default(), &refs, |tx, cx, _| {
+            let end = ops::getattr(tx, ino)?.size;
+            if expected.is_some_and(|size| size != end) {
+                return Ok(false);
+            }
             for run in &runs {
                 let kill = flags.kill_suid_sgid;
                 ops::write_extent(tx, cx, ino, run.file_offset, run.len, run.segment.id, run.position, kill)?;
             }
-            Ok(())
-        })
-        .await?;
+            Ok(true)
+        });
+        let done = done.await?;
         drop(runs);
-        if flags.sync {
+        if done && flags.sync {
             let lsn = self.state.read().last_lsn();
             self.commit(lsn).await?;
         }
-        Ok(())
+        Ok(done)
     }
 
     /// Puts the bytes of a write into their staging files.

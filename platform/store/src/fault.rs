@@ -259,11 +259,11 @@ impl Plan {
     fn apply(&mut self, call: u64, point: Option<FailPoint>) {
         match point {
             Some(FailPoint { call: at, how: FailHow::OnceBefore }) if call == at => {
-                self.before = Some("fail point, before")
+                self.before = Some("fail point, before");
             }
             Some(FailPoint { call: at, how: FailHow::OnceAfter }) if call == at => self.after = true,
             Some(FailPoint { call: at, how: FailHow::ForGood }) if call >= at => {
-                self.before = Some("fail point, for good")
+                self.before = Some("fail point, for good");
             }
             _ => {}
         }

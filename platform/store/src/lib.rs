@@ -17,6 +17,7 @@ pub mod pools;
 pub mod retry;
 mod rng;
 pub mod s3;
+pub mod swift;
 pub mod url;
 
 pub use containers::ContainerOptions;
@@ -29,4 +30,5 @@ pub use open::{OpenStore, StoreOptions, open_counted, open_offline, open_store};
 pub use pools::Pools;
 pub use retry::Retry;
 pub use s3::S3Store;
+pub use swift::SwiftStore;
 pub use url::StoreUrl;

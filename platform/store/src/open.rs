@@ -15,8 +15,9 @@ use crate::credentials::Credentials;
 use crate::local::LocalStore;
 use crate::mem::MemStore;
 use crate::pools::{PoolLimits, Pools};
-use crate::retry::{Retry, RetryPolicy};
+use crate::retry::{Repeater, Retry, RetryPolicy};
 use crate::s3::S3Store;
+use crate::swift::SwiftStore;
 use crate::url::StoreUrl;
 
 /// How a store is used. Every field has a default, so a configuration names only what differs.
@@ -71,6 +72,10 @@ impl StoreOptions {
         }
     }
 
+    fn retry_policy(&self) -> RetryPolicy {
+        RetryPolicy { operation_timeout: Duration::from_secs(self.operation_timeout), ..RetryPolicy::default() }
+    }
+
     fn check(&self) -> StoreResult<()> {
         for (name, value, min) in [
             ("read_connections", self.read_connections as u64, 1),
@@ -110,14 +115,14 @@ pub async fn open_store(url: &StoreUrl, options: &StoreOptions) -> StoreResult<A
 /// As [`open_store`].
 pub async fn open_counted(url: &StoreUrl, options: &StoreOptions) -> StoreResult<OpenStore> {
     let client = Client::connect(url, options).await?;
-    client.check().await?;
+    Repeater::new(options.retry_policy()).run(&format!("open {url}"), || client.check()).await?;
     Ok(wrap(client.into_store(), options))
 }
 
 /// Opens a store without asking it anything, so that a volume can be mounted while its store is away.
 ///
 /// # Errors
-/// [`StoreErrorKind::Invalid`] when URL and options contradict each other; for native Swift nothing is checked either.
+/// [`StoreErrorKind::Invalid`] when URL and options contradict each other; [`StoreErrorKind::Denied`] for Swift without credentials.
 pub async fn open_offline(url: &StoreUrl, options: &StoreOptions) -> StoreResult<OpenStore> {
     Ok(wrap(Client::connect(url, options).await?.into_store(), options))
 }
@@ -125,15 +130,14 @@ pub async fn open_offline(url: &StoreUrl, options: &StoreOptions) -> StoreResult
 /// Puts counters, retries and pools around any store.
 #[must_use]
 pub fn wrap(client: Arc<dyn ObjectStore>, options: &StoreOptions) -> OpenStore {
-    let operation_timeout = Duration::from_secs(options.operation_timeout);
     let counted = Counted::new(client);
     let counters = counted.counters();
-    let retry = Retry::new(Arc::new(counted), RetryPolicy { operation_timeout, ..RetryPolicy::default() });
+    let retry = Retry::new(Arc::new(counted), options.retry_policy());
     let counters = counters.with_retries(retry.retries());
     let limits = PoolLimits {
         read_connections: options.read_connections,
         write_connections: options.write_connections,
-        wait_max: operation_timeout,
+        wait_max: Duration::from_secs(options.operation_timeout),
     };
     OpenStore { store: Arc::new(Pools::new(Arc::new(retry), limits)), counters }
 }
@@ -143,6 +147,7 @@ enum Client {
     Mem(Arc<MemStore>),
     Local(LocalStore),
     S3(S3Store),
+    Swift(SwiftStore),
 }
 
 impl Client {
@@ -154,9 +159,7 @@ impl Client {
             StoreUrl::Mem(Some(name)) => Self::Mem(MemStore::named(name)),
             StoreUrl::File(file) => Self::Local(LocalStore::new(&file.root, options.create_containers)),
             StoreUrl::S3(s3) => Self::S3(S3Store::connect(s3, containers, options.credentials.clone()).await?),
-            StoreUrl::Swift(_) => {
-                return Err(StoreError::new(StoreErrorKind::Unsupported, "swift:// is not offered by this program"));
-            }
+            StoreUrl::Swift(swift) => Self::Swift(SwiftStore::connect(swift, containers, options.credentials.clone())?),
         })
     }
 
@@ -165,6 +168,7 @@ impl Client {
             Self::Mem(_) => Ok(()),
             Self::Local(store) => store.check().await,
             Self::S3(store) => store.check().await,
+            Self::Swift(store) => store.check().await,
         }
     }
 
@@ -173,6 +177,7 @@ impl Client {
             Self::Mem(store) => store,
             Self::Local(store) => Arc::new(store),
             Self::S3(store) => Arc::new(store),
+            Self::Swift(store) => Arc::new(store),
         }
     }
 }

@@ -49,26 +49,38 @@ impl Default for RetryPolicy {
 /// A store whose calls are repeated.
 #[derive(Debug)]
 pub struct Retry<S: ?Sized> {
+    repeater: Repeater,
+    inner: Arc<S>,
+}
+
+/// Repeats any call by a policy.
+#[derive(Debug)]
+pub(crate) struct Repeater {
     policy: RetryPolicy,
     jitter: Mutex<SplitMix64>,
     retries: Arc<AtomicU64>,
-    inner: Arc<S>,
 }
 
 impl<S: ObjectStore + ?Sized> Retry<S> {
     /// Wraps a store.
     pub fn new(inner: Arc<S>, policy: RetryPolicy) -> Self {
-        let seed = policy.jitter_seed.unwrap_or_else(|| RandomState::new().hash_one(0));
-        Self { policy, jitter: Mutex::new(SplitMix64::new(seed)), retries: Arc::default(), inner }
+        Self { repeater: Repeater::new(policy), inner }
     }
 
     /// Attempts made beyond the first of each call, over all calls. The counter stays valid after the store is wrapped.
     pub fn retries(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.retries)
+        Arc::clone(&self.repeater.retries)
+    }
+}
+
+impl Repeater {
+    pub(crate) fn new(policy: RetryPolicy) -> Self {
+        let seed = policy.jitter_seed.unwrap_or_else(|| RandomState::new().hash_one(0));
+        Self { policy, jitter: Mutex::new(SplitMix64::new(seed)), retries: Arc::default() }
     }
 
     /// Calls `attempt` until it succeeds, fails for good, or time is up.
-    async fn run<T, F>(&self, what: &str, mut attempt: impl FnMut() -> F + Send) -> StoreResult<T>
+    pub(crate) async fn run<T, F>(&self, what: &str, mut attempt: impl FnMut() -> F + Send) -> StoreResult<T>
     where
         F: Future<Output = StoreResult<T>> + Send,
     {
@@ -130,23 +142,23 @@ fn is_transient(kind: StoreErrorKind) -> bool {
 #[async_trait]
 impl<S: ObjectStore + ?Sized> ObjectStore for Retry<S> {
     async fn put(&self, key: &ObjectKey, body: Vec<Bytes>, mode: PutMode) -> StoreResult<()> {
-        self.run(&format!("put {key}"), || self.inner.put(key, body.clone(), mode)).await
+        self.repeater.run(&format!("put {key}"), || self.inner.put(key, body.clone(), mode)).await
     }
 
     async fn get(&self, key: &ObjectKey, range: GetRange) -> StoreResult<Bytes> {
-        self.run(&format!("get {key}"), || self.inner.get(key, range)).await
+        self.repeater.run(&format!("get {key}"), || self.inner.get(key, range)).await
     }
 
     async fn len(&self, key: &ObjectKey) -> StoreResult<u64> {
-        self.run(&format!("head {key}"), || self.inner.len(key)).await
+        self.repeater.run(&format!("head {key}"), || self.inner.len(key)).await
     }
 
     async fn list(&self, container: u32, prefix: &str, start_after: Option<&str>) -> StoreResult<ListPage> {
-        self.run(&format!("list {prefix}"), || self.inner.list(container, prefix, start_after)).await
+        self.repeater.run(&format!("list {prefix}"), || self.inner.list(container, prefix, start_after)).await
     }
 
     async fn delete(&self, keys: &[ObjectKey]) -> StoreResult<Vec<(ObjectKey, StoreError)>> {
-        self.run(&format!("delete {} objects", keys.len()), || self.inner.delete(keys)).await
+        self.repeater.run(&format!("delete {} objects", keys.len()), || self.inner.delete(keys)).await
     }
 
     fn conditional_put(&self) -> ConditionalPut {
@@ -225,7 +237,7 @@ mod tests {
         let (store, _) = over_faults(FaultConfig::default());
         for (failures, full_ms) in [(1, 50), (2, 100), (3, 200), (8, 5000), (40, 5000)] {
             let full = Duration::from_millis(full_ms);
-            let pause = store.backoff(failures);
+            let pause = store.repeater.backoff(failures);
             assert!(pause >= full / 2 && pause <= full, "{failures}: {pause:?}");
         }
     }

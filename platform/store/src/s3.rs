@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
+use aws_sdk_s3::operation::create_bucket::CreateBucketError;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::primitives::ByteStream;
@@ -188,7 +189,7 @@ impl Inner {
         let sent = self.client.create_bucket().bucket(bucket).set_create_bucket_configuration(config).send().await;
         match sent {
             Ok(_) => Ok(()),
-            Err(e) if e.as_service_error().is_some_and(|e| e.is_bucket_already_owned_by_you()) => Ok(()),
+            Err(e) if e.as_service_error().is_some_and(CreateBucketError::is_bucket_already_owned_by_you) => Ok(()),
             Err(e) => Err(classify::store_error(&format!("create bucket `{bucket}`"), &e)),
         }
     }
@@ -264,7 +265,8 @@ impl Inner {
         }
     }
 
-    /// Takes the volume's prefix off the keys, and checks their order, on which paging relies.
+    /// Takes the volume's prefix off the keys, and checks their order, on which paging relies. (SeaweedFS walks directories, so
+    /// there `a/b` comes before `a-b`; the engine's own names are in byte order either way.)
     fn page(&self, container: u32, answer: &ListObjectsV2Output) -> StoreResult<ListPage> {
         let base = key::join(&self.url.prefix, "");
         let mut objects = Vec::with_capacity(answer.contents().len());
@@ -274,7 +276,7 @@ impl Inner {
             objects.push(ObjectInfo { key: ObjectKey { container, path: path.to_owned() }, len });
         }
         if !objects.is_sorted_by(|a, b| a.key.path < b.key.path) {
-            let message = format!("{}: this store does not list in byte order", self.url.bucket);
+            let message = format!("bucket `{}`: the store does not list in byte order", self.url.bucket);
             return Err(StoreError::new(StoreErrorKind::Unsupported, message));
         }
         let more = answer.is_truncated() == Some(true);

@@ -69,8 +69,8 @@ pub struct Options {
 pub struct Divergence {
     /// Its place in the sequence.
     pub index: usize,
-    /// The operation.
-    pub op: Op,
+    /// The operation; `None` if all agreed and only the trees at the end differ.
+    pub op: Option<Box<Op>>,
     /// What came of it on each side; errors of engine-level operations and of the final pictures are texts.
     pub left: String,
     /// See `left`.
@@ -81,7 +81,10 @@ pub struct Divergence {
 
 impl fmt::Display for Divergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "operation {} differs: {:?}", self.index, self.op)?;
+        match &self.op {
+            Some(op) => writeln!(f, "operation {} differs: {op:?}", self.index)?,
+            None => writeln!(f, "trees differ after all {} operations", self.index)?,
+        }
         writeln!(f, "  left:  {}", self.left)?;
         writeln!(f, "  right: {}", self.right)?;
         writeln!(f, "after:")?;
@@ -117,7 +120,8 @@ pub async fn run_compare<A: Subject, B: Subject>(
 }
 
 /// A random-sequence test against a fresh [`Model`]: `cases` sequences of up to `ops_max` operations from `seed`, shrunk to the
-/// shortest that still differs. `make` builds the subject on the clock that the model reads too, inside `runtime`.
+/// shortest that still differs. `make` builds the subject on the clock that the model reads too; it may spawn on `runtime` and
+/// block on it.
 ///
 /// # Panics
 /// With the shrunk sequence, if one differs.
@@ -134,7 +138,9 @@ pub fn check_sequences<S: Subject>(
     let sequences = prop::collection::vec(op_strategy(check.profile), 1..=check.ops_max);
     let result = runner.run(&sequences, |ops| {
         let clock = Arc::new(SimClock::manual());
+        let entered = runtime.enter();
         let mut subject = make(Arc::clone(&clock));
+        drop(entered);
         let mut model = Plain(Model::new(Arc::clone(&clock) as _));
         let clock = (!check.mask.clocks_differ).then_some(clock);
         let options = Options { mask: check.mask, clock };
@@ -189,7 +195,7 @@ fn check(
 }
 
 fn divergence(ops: &[Op], index: usize, left: String, right: String) -> Divergence {
-    let op = ops.get(index).cloned().unwrap_or(Op::Syncfs);
+    let op = ops.get(index).cloned().map(Box::new);
     let history = ops[index.saturating_sub(HISTORY_OPS)..index].to_vec();
     Divergence { index, op, left, right, history }
 }

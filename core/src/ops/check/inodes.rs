@@ -31,10 +31,10 @@ pub(super) fn check(kv: &dyn KvRead, faults: &mut Faults) -> Result<(), Miss> {
             Ok(other) => return faults.push(Subject::Key(key.to_vec()), format!("{other:?} among the inodes")),
             Err(error) => return faults.push(Subject::Key(key.to_vec()), error.to_string()),
         };
-        if group.as_ref().is_none_or(|g| g.ino != ino) {
-            if let Some(done) = group.replace(Group::new(ino)) {
-                done.finish(faults);
-            }
+        if group.as_ref().is_none_or(|g| g.ino != ino)
+            && let Some(done) = group.replace(Group::new(ino))
+        {
+            done.finish(faults);
         }
         seen_root |= ino == Ino::ROOT;
         if let Some(group) = &mut group {

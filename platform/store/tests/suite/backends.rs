@@ -83,6 +83,15 @@ pub(crate) async fn real_s3(test: &str) -> Option<Backend> {
     Some(Backend { creates_containers: false, ..Backend::new(store, ())? })
 }
 
+pub(crate) async fn real_swift(test: &str) -> Option<Backend> {
+    let url = named_by("PROXYFS_TEST_SWIFT_URL")?;
+    let StoreUrl::Swift(mut swift) = url else { panic!("PROXYFS_TEST_SWIFT_URL must be a swift:// URL") };
+    swift.prefix = format!("{}/{}", swift.prefix, unique(test)).trim_matches('/').to_owned();
+    let options = StoreOptions { create_containers: true, ..Default::default() };
+    let store = open_store(&StoreUrl::Swift(swift), &options).await.unwrap();
+    Some(Backend { atomic_create: false, ..Backend::new(store, ())? })
+}
+
 fn named_by(variable: &str) -> Option<StoreUrl> {
     let Ok(url) = std::env::var(variable) else {
         println!("skipped: {variable} names no store");

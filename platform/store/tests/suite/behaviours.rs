@@ -135,9 +135,8 @@ pub(crate) async fn a_fresh_put_may_be_repeated(backend: &Backend) {
 }
 
 pub(crate) async fn listings_are_in_byte_order_over_all_pages(backend: &Backend) {
-    // Spread over shards; `-` sorts before `/`, so whole paths must be compared.
     let mut keys: Vec<String> = (0..MANY).map(|i| format!("data/{:02x}/{i:016x}", i * 37 % 256)).collect();
-    keys.extend(["data-old/x", "data.x", "head/0", "volume.json", "Upper"].map(str::to_owned));
+    keys.extend(["head/0", "volume.json", "Upper"].map(str::to_owned));
     put_many(backend, &keys).await;
     keys.sort_unstable();
     let expected: Vec<(String, u64)> = keys.iter().map(|k| (k.clone(), k.len() as u64)).collect();
@@ -159,7 +158,6 @@ pub(crate) async fn listings_begin_after_any_name(backend: &Backend) {
         ("head/", Some("head/03"), vec![]),
         ("", Some("head/03"), vec!["log/1/a", "log/2/b"]),
         ("head/0", None, vec!["head/01", "head/02", "head/03"]),
-        ("log/", Some("log/1"), vec!["log/1/a", "log/2/b"]),
         ("log/", Some("aaa"), vec!["log/1/a", "log/2/b"]),
         ("log/", Some("zzz"), vec![]),
         ("none/", None, vec![]),
@@ -168,6 +166,23 @@ pub(crate) async fn listings_begin_after_any_name(backend: &Backend) {
         assert_eq!(paths(&page), expected, "{prefix:?} after {after:?}");
         assert_eq!(page.next, None);
     }
+}
+
+/// SeaweedFS fails this: it compares name by name. No two of the engine's names differ in this way.
+pub(crate) async fn listings_compare_whole_paths(backend: &Backend) {
+    for path in ["data/x", "data-old/x", "data.x", "data0"] {
+        put(backend, path, "x").await;
+    }
+    let page = backend.store.list(0, "data", None).await.unwrap();
+    assert_eq!(paths(&page), ["data-old/x", "data.x", "data/x", "data0"]);
+}
+
+/// SeaweedFS fails this: it passes over the directory that is named.
+pub(crate) async fn a_listing_may_begin_after_what_others_lie_below(backend: &Backend) {
+    put(backend, "log/1/a", "x").await;
+    put(backend, "log/2/b", "x").await;
+    let page = backend.store.list(0, "log/", Some("log/1")).await.unwrap();
+    assert_eq!(paths(&page), ["log/1/a", "log/2/b"]);
 }
 
 pub(crate) async fn deleted_objects_are_gone(backend: &Backend) {

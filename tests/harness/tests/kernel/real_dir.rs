@@ -206,6 +206,9 @@ impl Real {
     fn readdir(&mut self, handle: Handle, cookie: u64, with_attrs: bool) -> Result<Vec<DirEntry>> {
         let (fd, dir) = self.handles.get(&handle).ok_or(ErrorKind::BadHandle)?;
         let dir = *dir;
+        if sys::fstat(fd).map_err(error)?.st_nlink == 0 {
+            return Ok(Vec::new());
+        }
         sys::seek(fd, sys::SeekFrom::Start(cookie.saturating_sub(COOKIE_SHIFT))).map_err(error)?;
         let mut buffer = Vec::with_capacity(8192);
         let mut raw = sys::RawDir::new(fd, buffer.spare_capacity_mut());
@@ -225,9 +228,6 @@ impl Real {
             if raw.is_buffer_empty() {
                 break;
             }
-        }
-        if sys::fstat(self.node(dir)?).map_err(error)?.st_nlink == 0 {
-            found.clear();
         }
         let mut entries = Vec::new();
         for (name, kind, cookie) in found {

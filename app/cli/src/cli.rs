@@ -1,0 +1,231 @@
+//! What people type: the commands and their arguments, and what is said when they make no sense.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::failure::Failure;
+use crate::output::{Style, line};
+
+/// Turns a bucket into a drive.
+#[derive(Debug, Parser)]
+#[command(name = "proxyfs", version, about, disable_help_subcommand = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// Answer with one JSON object
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// What to log to standard error: error, warn, info, debug, trace, or a filter (also PROXYFS_LOG)
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub(crate) log: Option<String>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// One command.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Get a drive at once: a volume on this computer, mounted until Ctrl-C
+    Quickstart(Quickstart),
+    /// Create, look at and hand over volumes
+    #[command(subcommand)]
+    Volume(VolumeCommand),
+    /// Mount a volume on a directory
+    #[command(after_long_help = crate::options::help())]
+    Mount(Mount),
+    /// Unmount cleanly and wait until it is done
+    Unmount {
+        /// Where the volume is mounted
+        dir: PathBuf,
+    },
+    /// Say how volumes are
+    Status {
+        /// Only this volume: its name
+        name: Option<String>,
+    },
+    /// Bring everything into the store
+    Flush {
+        /// Name or store URL of the volume
+        name: String,
+    },
+    /// Write a checkpoint now
+    Checkpoint {
+        /// Name or store URL of the volume
+        name: String,
+    },
+    /// Decode a stored object
+    Dump {
+        /// A file; or, with OBJECT, the name or store URL of a volume
+        what: String,
+        /// Path of the object in the volume's store, such as head/0000000000000001
+        object: Option<String>,
+    },
+    /// Print a script that completes these commands in a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Command {
+    /// Whether this process has been put into the background.
+    pub(crate) fn is_background(&self) -> bool {
+        matches!(self, Self::Mount(mount) if mount.background)
+    }
+}
+
+/// Arguments of `quickstart`.
+#[derive(Args, Debug)]
+pub(crate) struct Quickstart {
+    /// Where the drive appears; default ~/ProxyFS
+    pub(crate) dir: Option<PathBuf>,
+}
+
+/// Commands on volumes.
+#[derive(Debug, Subcommand)]
+pub(crate) enum VolumeCommand {
+    /// Create a volume in a store and register its name
+    #[command(after_long_help = crate::options::help())]
+    Create(Create),
+    /// List the registered volumes
+    List,
+    /// Show what is known of a volume
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Bring everything into the store and let other computers have the volume
+    Release {
+        /// Its name
+        name: String,
+    },
+    /// Claim a volume although its owner has not released it
+    TakeOver {
+        /// Its name
+        name: String,
+    },
+    /// Forget a volume's name; its data stays in the store
+    Delete {
+        /// Its name
+        name: String,
+    },
+}
+
+/// Arguments of `volume create`.
+#[derive(Args, Debug)]
+pub(crate) struct Create {
+    /// Its name on this computer
+    pub(crate) name: String,
+    /// Where it lies: file:///DIR or s3://BUCKET/PREFIX?endpoint=URL&region=R
+    #[arg(long, value_name = "URL")]
+    pub(crate) store: String,
+    /// Where a synced change is before it is acknowledged: on the local disk, or in the store
+    #[arg(long, value_name = "TIER", default_value = "disk", value_parser = ["disk", "store"])]
+    pub(crate) tier: String,
+    /// Whether names that differ only in case are one
+    #[arg(long, value_name = "RULE", default_value = "sensitive", value_parser = ["sensitive", "insensitive"])]
+    pub(crate) case: String,
+    /// How data is compressed
+    #[arg(long, value_name = "CODEC", default_value = "lz4", value_parser = ["lz4", "zstd", "none"])]
+    pub(crate) compress: String,
+    /// Prefixes that objects spread over
+    #[arg(long, value_name = "N")]
+    pub(crate) shards: Option<u32>,
+    /// Buckets or containers that objects spread over
+    #[arg(long, value_name = "N")]
+    pub(crate) containers: Option<u32>,
+    /// Begin a new container after so many objects
+    #[arg(long, value_name = "N")]
+    pub(crate) max_objects_per_container: Option<u64>,
+    /// Bytes of a file that are fetched and checked together, such as 128KiB
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) frame_size: Option<String>,
+    /// Options that every mount of it begins with: KEY=VALUE,...
+    #[arg(short = 'o', value_name = "OPT,...", action = ArgAction::Append)]
+    pub(crate) options: Vec<String>,
+}
+
+/// Arguments of `mount`.
+#[derive(Args, Debug)]
+pub(crate) struct Mount {
+    /// Name or store URL of the volume
+    pub(crate) volume: String,
+    /// An empty directory
+    pub(crate) dir: PathBuf,
+    /// Change nothing, and leave the volume to its owner
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// Return once it is mounted, and serve it in the background
+    #[arg(long)]
+    pub(crate) daemon: bool,
+    /// Claim the volume although its owner has not released it
+    #[arg(long)]
+    pub(crate) take_over: bool,
+    /// Let other users in; permissions still hold
+    #[arg(long)]
+    pub(crate) allow_other: bool,
+    /// Options: KEY=VALUE,... (see --help)
+    #[arg(short = 'o', value_name = "OPT,...", action = ArgAction::Append)]
+    pub(crate) options: Vec<String>,
+    /// This is the background process of --daemon
+    #[arg(long, hide = true, conflicts_with = "daemon")]
+    pub(crate) background: bool,
+}
+
+/// Shows help, or says what is wrong with the command line.
+pub(crate) fn explain(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        line(error.to_string().trim_end());
+        return ExitCode::SUCCESS;
+    }
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // Somebody who typed the bare name wants to know what there is.
+        eprintln!("{}", error.to_string().trim_end());
+        return ExitCode::from(2);
+    }
+    let style = if std::env::args_os().any(|a| a == "--json") { Style::Json } else { Style::Text };
+    let failure = misunderstood(&error.to_string());
+    style.fail(&failure);
+    ExitCode::from(failure.exit_code())
+}
+
+/// The parser's message in our form: its first paragraph, its tips as advice.
+fn misunderstood(message: &str) -> Failure {
+    let mut paragraphs = message.split("\n\n");
+    let first = paragraphs.next().unwrap_or("").trim_start_matches("error: ");
+    let tips: Vec<&str> = message.lines().filter_map(|l| l.trim().strip_prefix("tip: ")).collect();
+    let usage = message.lines().find_map(|l| l.strip_prefix("Usage: "));
+    let advice = match (tips.is_empty(), usage) {
+        (false, _) => tips.join("; "),
+        (true, Some(usage)) => format!("type {usage}; --help says more"),
+        (true, None) => "look at proxyfs --help".to_owned(),
+    };
+    Failure::usage("understand", "the command line", first, advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_wrong_option_is_explained_with_the_parsers_tip() {
+        let error = Cli::try_parse_from(["proxyfs", "mount", "--red-only", "a", "b"]).unwrap_err();
+        let failure = misunderstood(&error.to_string());
+        assert!(failure.why.contains("--red-only") && failure.advice.contains("--read-only"), "{failure}");
+        assert_eq!(failure.exit_code(), 2);
+    }
+
+    #[test]
+    fn a_missing_argument_is_named_and_the_usage_is_shown() {
+        let error = Cli::try_parse_from(["proxyfs", "mount", "a"]).unwrap_err();
+        let failure = misunderstood(&error.to_string());
+        assert!(failure.why.contains("<DIR>") && failure.advice.contains("proxyfs mount"), "{failure}");
+    }
+}

@@ -1,0 +1,44 @@
+//! Carries out commands: one file each.
+
+mod checkpoint;
+mod completions;
+mod dump;
+mod flush;
+mod mount;
+mod quickstart;
+mod status;
+mod unmount;
+mod volume;
+
+use std::process::ExitCode;
+
+use crate::cli::Command;
+use crate::failure::Outcome;
+use crate::output::Style;
+use crate::paths::Paths;
+
+/// What every command gets.
+#[derive(Clone, Debug)]
+pub(crate) struct Context {
+    /// How to answer.
+    pub(crate) style: Style,
+    /// Where things are kept.
+    pub(crate) paths: Paths,
+}
+
+/// Runs a command.
+pub(crate) async fn run(command: Command, style: Style) -> Outcome<ExitCode> {
+    let cx = Context { style, paths: Paths::from_env()? };
+    match command {
+        Command::Quickstart(args) => quickstart::run(&cx, args).await?,
+        Command::Volume(command) => volume::run(&cx, command).await?,
+        Command::Mount(args) => return mount::run(&cx, args).await,
+        Command::Unmount { dir } => unmount::run(&cx, &dir).await?,
+        Command::Status { name } => status::run(&cx, name.as_deref()).await?,
+        Command::Flush { name } => flush::run(&cx, &name).await?,
+        Command::Checkpoint { name } => checkpoint::run(&cx, &name).await?,
+        Command::Dump { what, object } => dump::run(&cx, &what, object.as_deref()).await?,
+        Command::Completions { shell } => completions::run(shell),
+    }
+    Ok(ExitCode::SUCCESS)
+}

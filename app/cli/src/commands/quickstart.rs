@@ -1,0 +1,104 @@
+//! `proxyfs quickstart`: a drive at once, on a volume in a directory of this computer.
+
+use std::fs;
+use std::path::PathBuf;
+
+use proxyfs_core::ErrorKind;
+use proxyfs_core::env::{OsClock, OsRng};
+use proxyfs_core::volume::{VolumeSpec, create_volume, read_volume_meta};
+use proxyfs_store::StoreOptions;
+
+use super::Context;
+use crate::cli::Quickstart;
+use crate::control::client;
+use crate::failure::{Failure, Outcome};
+use crate::options::{Given, Settings};
+use crate::paths::make_private_dir;
+use crate::registry::{Entry, Registry};
+use crate::session::{Plan, Ready, run as serve};
+use crate::target::{Target, connect, parse_url};
+use crate::units::about_size;
+
+/// Name of the volume.
+const NAME: &str = "default";
+
+/// Creates the volume if need be, mounts it and serves it until stopped.
+pub(crate) async fn run(cx: &Context, args: Quickstart) -> Outcome {
+    let created = ensure_volume(cx).await?;
+    let target = Target::registered(&cx.paths, NAME)?;
+    if client::running(&target.state_dir(&cx.paths)).await.is_some() {
+        return Err(target.in_use(&cx.paths, "start").await);
+    }
+    let mount_point = match args.dir {
+        Some(dir) => dir,
+        None => cx.paths.default_drive()?,
+    };
+    make_drive(&mount_point)?;
+    let settings = target.settings(&Given::new())?;
+    let plan = Plan { target, mount_point, settings };
+    let ready = |ready: &Ready| {
+        cx.style.show(ready, || welcome(ready, created));
+        Ok(())
+    };
+    let ended = serve(&cx.paths, plan, cx.style, ready).await?;
+    cx.style.say(&ended.text());
+    Ok(())
+}
+
+/// Makes the directory unless something is there, which may also be a dead mount.
+fn make_drive(dir: &PathBuf) -> Outcome {
+    match fs::symlink_metadata(dir) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            fs::create_dir_all(dir).map_err(|e| Failure::io("make", &format!("the directory {}", dir.display()), &e))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes or finds the volume; true if it is new.
+async fn ensure_volume(cx: &Context) -> Outcome<bool> {
+    let registry = Registry::new(cx.paths.registry());
+    if registry.load()?.contains_key(NAME) {
+        return Ok(false);
+    }
+    let root = cx.paths.default_store();
+    let subject = format!("the default store {}", root.display());
+    make_private_dir(&root).map_err(|e| Failure::io("make", &subject, &e))?;
+    let url = parse_url(&format!("file://{}", escape(&root.to_string_lossy())))?;
+    let store = connect(&url, &StoreOptions::default(), "open", &subject).await?;
+    let limits = Settings::default().volume;
+    let timeout = limits.operation_timeout;
+    let (meta, created) = match read_volume_meta(&store, timeout).await {
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            let made = create_volume(&store, VolumeSpec::new(NAME), &OsClock, &OsRng, None, timeout).await;
+            (made.map_err(|e| Failure::engine("create a volume in", &subject, &e))?, true)
+        }
+        other => (other.map_err(|e| Failure::engine("read", &subject, &e))?, false),
+    };
+    registry.add(NAME, &Entry { uuid: meta.uuid.to_string(), store: url.to_string(), options: Given::new() })?;
+    Ok(created)
+}
+
+/// Protects what has a meaning in a URL.
+fn escape(path: &str) -> String {
+    path.replace('%', "%25").replace('?', "%3F").replace('#', "%23").replace('@', "%40")
+}
+
+fn welcome(ready: &Ready, created: bool) -> String {
+    let greeting = match (created, ready.files) {
+        (true, _) => "Made a new volume for you.".to_owned(),
+        (false, 1) => format!("Found your volume again: 1 file, {}.", about_size(ready.data_bytes)),
+        (false, n) => format!("Found your volume again: {n} files, {}.", about_size(ready.data_bytes)),
+    };
+    format!(
+        "{greeting}\n\n  \
+         Your drive:  {}\n  \
+         Its data:    {}\n  \
+         On the way:  {}\n\n\
+         What you save in the drive is packed into objects in the store, a few seconds later.\n\
+         Ctrl-C stops it cleanly; `proxyfs quickstart` brings your files back.",
+        ready.mount_point.display(),
+        ready.store,
+        ready.state_dir.display(),
+    )
+}

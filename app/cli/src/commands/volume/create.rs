@@ -1,0 +1,64 @@
+//! `proxyfs volume create`.
+
+use proxyfs_core::env::{OsClock, OsRng};
+use proxyfs_core::format::{CaseRule, CompressChoice, Tier};
+use proxyfs_core::volume::{VolumeSpec, create_volume};
+use proxyfs_store::StoreUrl;
+use serde_json::json;
+
+use super::Context;
+use crate::cli::Create;
+use crate::failure::{Failure, Outcome};
+use crate::options::{Settings, parse_given};
+use crate::registry::{Entry, Registry, check_name, taken};
+use crate::target::{connect, parse_url};
+use crate::units::parse_size;
+
+/// Creates the volume in its store, then registers its name.
+pub(crate) async fn run(cx: &Context, args: &Create) -> Outcome {
+    check_name(&args.name)?;
+    let given = parse_given(&args.options)?;
+    let mut settings = Settings::with(&given)?;
+    let url = parse_url(&args.store)?;
+    let spec = spec(args)?;
+    let registry = Registry::new(cx.paths.registry());
+    if registry.load()?.contains_key(&args.name) {
+        return Err(taken(&args.name));
+    }
+    let subject = format!("volume {}", args.name);
+    // A directory of this computer costs nothing and needs nobody's leave.
+    settings.store.create_containers |= matches!(url, StoreUrl::File(_));
+    let store = connect(&url, &settings.store, "create", &subject).await?;
+    let (settle, timeout) = (settings.volume.settle, settings.volume.operation_timeout);
+    let meta = create_volume(&store, spec, &OsClock, &OsRng, settle, timeout)
+        .await
+        .map_err(|e| Failure::engine("create", &subject, &e))?;
+    let entry = Entry { uuid: meta.uuid.to_string(), store: url.to_string(), options: given };
+    registry.add(&args.name, &entry)?;
+    let done = json!({ "name": args.name, "uuid": entry.uuid, "store": entry.store, "tier": args.tier });
+    cx.style.show(&done, || {
+        format!("Created volume {} at {}.\nMount it: proxyfs mount {} DIR", args.name, entry.store, args.name)
+    });
+    Ok(())
+}
+
+fn spec(args: &Create) -> Outcome<VolumeSpec> {
+    let mut spec = VolumeSpec::new(&args.name);
+    spec.tier = if args.tier == "store" { Tier::Store } else { Tier::Disk };
+    spec.case = if args.case == "insensitive" { CaseRule::Insensitive } else { CaseRule::Sensitive };
+    spec.compress = match args.compress.as_str() {
+        "none" => CompressChoice::None,
+        "zstd" => CompressChoice::Zstd,
+        _ => CompressChoice::Lz4,
+    };
+    if let Some(size) = &args.frame_size {
+        let wrong = |why: String| Failure::usage("use", "--frame-size", why, "write a power of two from 4KiB to 1MiB");
+        let bytes = parse_size(size).map_err(wrong)?;
+        spec.frame_size = u32::try_from(bytes).map_err(|e| wrong(e.to_string()))?;
+    }
+    let layout = &mut spec.layout;
+    layout.shards = args.shards.unwrap_or(layout.shards);
+    layout.containers = args.containers.unwrap_or(layout.containers);
+    layout.max_objects_per_container = args.max_objects_per_container.unwrap_or(layout.max_objects_per_container);
+    Ok(spec)
+}

@@ -1,0 +1,62 @@
+//! How a command talks to the process that has a volume mounted: a Unix socket in the volume's state directory.
+//!
+//! A request is one line of JSON. The answer is any number of progress lines, then one line with the result; after `unmount` the
+//! connection stays open until the process has ended. The directory is private to its user, and so is the socket.
+
+pub(crate) mod client;
+pub(crate) mod server;
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::failure::Failure;
+
+/// Name of the socket in a state directory.
+const SOCKET: &str = "control.sock";
+/// Longest path that fits into a socket address on Linux (`sun_path` with its terminator).
+const ADDRESS_BYTES_MAX: usize = 107;
+/// Longest line that either side reads.
+const LINE_BYTES_MAX: u64 = 1 << 20;
+
+/// What is asked of a running volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "lowercase", deny_unknown_fields)]
+pub(crate) enum Request {
+    /// How it is.
+    Status,
+    /// Bring everything into the store.
+    Flush,
+    /// Write a checkpoint.
+    Checkpoint,
+    /// Unmount cleanly and end.
+    Unmount,
+}
+
+/// One line of an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Reply {
+    /// It goes on; a sentence for people.
+    Progress(String),
+    /// Done; the result.
+    Done(Value),
+    /// It failed.
+    Failed(Failure),
+}
+
+/// An address for the socket of a state directory, short enough for the OS however long the directory's path is.
+///
+/// Keep the file open while the address is in use.
+fn address(state_dir: &Path) -> io::Result<(PathBuf, Option<File>)> {
+    let path = state_dir.join(SOCKET);
+    if path.as_os_str().len() <= ADDRESS_BYTES_MAX {
+        return Ok((path, None));
+    }
+    let dir = File::open(state_dir)?;
+    Ok((PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", dir.as_raw_fd())), Some(dir)))
+}
