@@ -5,6 +5,7 @@
 
 pub mod acl;
 pub mod config;
+mod disk_cache;
 pub mod dump;
 pub mod engine;
 pub mod env;

@@ -85,6 +85,7 @@ pub(crate) struct Shared {
     pub(crate) options: VolumeOptions,
     pub(crate) storage: Arc<storage::Storage>,
     pub(crate) tag: u32,
+    pub(crate) disk: Arc<crate::disk_cache::DiskCache>,
     pub(crate) state: RwLock<State>,
     pub(crate) log: Arc<log::LocalLog>,
     pub(crate) staging: Arc<staging::Staging>,

@@ -385,7 +385,9 @@ impl Shared {
         }
         let key = self.storage.layout.meta_key(object);
         let body = Bytes::from(body);
-        self.until_stored(|| Box::pin(self.storage.put(&key, vec![body.clone()], PutMode::Fresh))).await
+        self.until_stored(|| Box::pin(self.storage.put(&key, vec![body.clone()], PutMode::Fresh))).await?;
+        self.disk.put(ObjectKind::Meta, object, 0, &body);
+        Ok(())
     }
 
     fn new_head(&self, publisher: &Publisher, written: &Written, wish: Wish, numbers: &Numbers) -> Head {

@@ -90,6 +90,12 @@ impl Shared {
             tracing::warn!("cannot delete dead object {key}: {error}; it is tried again later");
         }
         let gone = |key| !failed.iter().any(|(k, _)| *k == key);
+        for id in &data {
+            self.disk.remove(ObjectKind::Data, *id);
+        }
+        for id in &meta {
+            self.disk.remove(ObjectKind::Meta, *id);
+        }
         let data: Vec<_> = data.into_iter().filter(|id| gone(self.storage.layout.data_key(*id))).collect();
         publisher.forget_meta(meta.into_iter().filter(|id| gone(self.storage.layout.meta_key(*id))));
         let ((), lsn) = self

@@ -13,6 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use crate::config::VolumeOptions;
+use crate::disk_cache::DiskCache;
 use crate::engine::Engine;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
@@ -245,7 +246,14 @@ async fn assemble(
     let Found { meta, head, table, owner, claimed } = found;
     let storage = Arc::new(Storage { store, layout: meta.layout, timeout: options.operation_timeout });
     let staging = Arc::new(Staging::new(Arc::clone(&env.dir), meta.frame_size, options.max_flush_size));
-    let pages = PageLoader::new(Arc::clone(&storage), Arc::clone(&engine.pages), tag, engine.reads_around());
+    let disk = Arc::new(DiskCache::open(Arc::clone(&env.dir), options.disk_cache_bytes));
+    let pages = PageLoader::new(
+        Arc::clone(&storage),
+        Arc::clone(&engine.pages),
+        Arc::clone(&disk),
+        tag,
+        engine.reads_around(),
+    );
     let mut publisher = Publisher::new(head.clone(), table);
     pages.set_lengths(publisher.lengths());
     let recovered = {
@@ -291,7 +299,7 @@ async fn assemble(
     let uploads = Uploads::new(engine.uploads_max(options.max_flush_size, options.uploads_max));
     let next_nonce = nonce_max + 1;
     let shared = Arc::new(Shared {
-        frames: FrameReader::new(Arc::clone(&storage), cache),
+        frames: FrameReader::new(Arc::clone(&storage), cache, Arc::clone(&disk)),
         commits: Commits::new(meta.tier, last),
         engine,
         env,
@@ -299,6 +307,7 @@ async fn assemble(
         options,
         storage,
         tag,
+        disk,
         state: RwLock::new(state),
         log,
         staging,
