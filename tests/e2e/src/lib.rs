@@ -4,6 +4,7 @@
 //! mount is a child process of the test, so it is killed and waited for by its own id, and never found by name.
 
 mod home;
+pub mod load;
 mod mount;
 mod s3;
 mod wait;
