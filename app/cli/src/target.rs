@@ -184,7 +184,7 @@ pub(crate) async fn connect(
     open_store(url, options).await.map_err(|e| {
         let failure = Failure::store(action, subject, &e);
         match e.kind {
-            StoreErrorKind::Unavailable => Failure {
+            StoreErrorKind::Unavailable if action == "open" => Failure {
                 advice: format!("{}; the first time, a volume cannot be opened without its store", failure.advice),
                 ..failure
             },
