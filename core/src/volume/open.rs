@@ -153,7 +153,7 @@ impl Volume {
     ///
     /// # Errors
     /// A page cannot be read.
-    pub async fn check(&self) -> Result<Vec<ops::check::Fault>> {
+    pub async fn check_metadata(&self) -> Result<Vec<ops::check::Fault>> {
         self.shared.view(ops::check::check_all).await
     }
 
@@ -270,7 +270,7 @@ async fn assemble(
     let pages = PageLoader::new(
         Arc::clone(&storage),
         Arc::clone(&engine.pages),
-        Arc::clone(&disk),
+        Some(Arc::clone(&disk)),
         tag,
         engine.reads_around(),
     );
