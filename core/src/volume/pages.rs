@@ -12,8 +12,8 @@ use tokio::sync::Notify;
 
 use crate::disk_cache::DiskCache;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::frame::{FRAME_HEADER_LEN, FrameHeader, FrameKind, decode_frame_of};
 use crate::format::ObjectKind;
+use crate::format::frame::{FRAME_HEADER_LEN, FrameHeader, FrameKind, decode_frame_of};
 use crate::kv::{Miss, PageAddr};
 use crate::limits::META_READ_AROUND;
 use crate::store::GetRange;
