@@ -72,8 +72,13 @@ impl DiskCache {
             }
         }
         let clock = entries.values().map(|e| e.used).max().unwrap_or(0) + 1;
-        let cache =
-            Self { dir, budget, entries: Mutex::new(entries), clock: AtomicU64::new(clock), used: AtomicU64::new(used) };
+        let cache = Self {
+            dir,
+            budget,
+            entries: Mutex::new(entries),
+            clock: AtomicU64::new(clock),
+            used: AtomicU64::new(used),
+        };
         cache.shrink();
         cache
     }
@@ -94,7 +99,8 @@ impl DiskCache {
         let mut buf = vec![0; len as usize];
         file.read_exact_at(&mut buf, offset).ok()?;
         let header = FrameHeader::decode(buf.get(..FRAME_HEADER_LEN)?).ok()?;
-        let whole = header.total_len() == u64::from(len) && crc32c::crc32c(&buf[FRAME_HEADER_LEN..]) == header.payload_crc;
+        let whole =
+            header.total_len() == u64::from(len) && crc32c::crc32c(&buf[FRAME_HEADER_LEN..]) == header.payload_crc;
         whole.then(|| Bytes::from(buf))
     }
 

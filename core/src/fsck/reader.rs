@@ -51,7 +51,7 @@ impl Reader {
         memory: usize,
     ) -> Result<Self> {
         let cache = Arc::new(PageCache::new(memory));
-        let loader = PageLoader::new(Arc::clone(storage), Arc::clone(&cache), TAG, true);
+        let loader = PageLoader::new(Arc::clone(storage), Arc::clone(&cache), None, TAG, true);
         loader.set_lengths(table.entries.iter().filter(|e| e.stored_len > 0).map(|e| (e.object, e.stored_len)));
         let overlay = Arc::new(overlay_writes(overlay)?);
         Ok(Self { cache, loader: Arc::new(loader), root: head.root, overlay })

@@ -262,7 +262,7 @@ async fn assemble(
     let pages = PageLoader::new(
         Arc::clone(&storage),
         Arc::clone(&engine.pages),
-        Arc::clone(&disk),
+        Some(Arc::clone(&disk)),
         tag,
         engine.reads_around(),
     );

@@ -15,7 +15,10 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 fn check(cases: u32, ops_max: usize, seed: u64, setup: &Setup) {
-    let _ = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).with_test_writer().try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_test_writer()
+        .try_init();
     let check = SequenceCheck { cases, ops_max, seed, profile: Profile::FULL, mask: Mask::default() };
     let runtime = runtime();
     check_sequences(&check, &runtime, |clock| {
