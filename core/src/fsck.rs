@@ -9,9 +9,12 @@
 //! Memory: the page budget, 80 bytes for each object in the store, 24 for each damaged frame, and what [`crate::ops::check`] takes.
 
 mod contents;
+mod fallback;
 mod heads;
 mod listing;
+pub(crate) mod plan;
 mod reader;
+mod repair;
 mod report;
 mod verify;
 mod walk;
@@ -34,6 +37,8 @@ use reader::Reader;
 use report::{HARMLESS, REPAIR, RESTORE};
 use walk::Walked;
 
+pub use fallback::fall_back;
+pub use repair::{RepairReport, repair_volume};
 pub use report::{Counts, FAULTS_MAX, Fault, FsckReport, HeadSummary, Severity};
 
 /// Memory for pages, by default.
@@ -271,7 +276,8 @@ impl Check<'_> {
         let (faults, counters) = match all {
             Err(error) if is_damage(error.kind()) => {
                 let what = format!("the metadata cannot be read to its end: {error}");
-                return Ok(self.push(Fault::new(Severity::Error, what, RESTORE)));
+                self.push(Fault::new(Severity::Error, what, RESTORE));
+                return Ok(());
             }
             other => other?,
         };

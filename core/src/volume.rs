@@ -23,6 +23,7 @@ pub(crate) mod pages;
 mod paths;
 mod read;
 pub(crate) mod recover;
+mod repair;
 mod staging;
 mod state;
 mod status;

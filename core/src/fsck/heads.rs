@@ -68,7 +68,7 @@ impl Check<'_> {
         let fault = if Some(seq) == newest {
             let what = format!("the newest head cannot be used: {why}; the volume does not mount");
             let advice = format!(
-                "{RESTORE}, or run fsck with --repair to go back to the head before it: what was changed after that is lost"
+                "{RESTORE}, or go back to the newest head that can be read with fsck --fall-back: what was changed after it is lost"
             );
             Fault::new(Severity::Error, what, &advice)
         } else {
@@ -80,14 +80,7 @@ impl Check<'_> {
     }
 
     fn note_head(&mut self, head: &Head, newest: Option<u64>) {
-        self.report.head = Some(HeadSummary {
-            seq: head.seq,
-            epoch: head.epoch.0,
-            lsn: head.lsn.0,
-            clean: head.flags.clean,
-            owner: head.owner.clone(),
-            written_secs: head.written_secs,
-        });
+        self.report.head = Some(summary(head));
         if !head.flags.clean && newest == Some(head.seq) {
             self.report.unreplayed = true;
             let what = format!(
@@ -165,5 +158,17 @@ impl Check<'_> {
             Fault::new(Severity::Error, what, &format!("{RESTORE}; {REPAIR} only if newer changes may be lost"))
                 .object(&key),
         );
+    }
+}
+
+/// What a report says of a head.
+pub(super) fn summary(head: &Head) -> HeadSummary {
+    HeadSummary {
+        seq: head.seq,
+        epoch: head.epoch.0,
+        lsn: head.lsn.0,
+        clean: head.flags.clean,
+        owner: head.owner.clone(),
+        written_secs: head.written_secs,
     }
 }

@@ -37,6 +37,7 @@ impl Storage {
                 let what = format!("object {key} is missing from {place}, and the volume needs it; run fsck");
                 Error::with_source(ErrorKind::Corrupt, what, error)
             }
+            ErrorKind::Corrupt => error.context_prefix(&format!("object {key} is not whole, run fsck")),
             _ => error,
         })
     }

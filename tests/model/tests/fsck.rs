@@ -4,5 +4,9 @@
 mod damage;
 #[path = "fsck/healthy.rs"]
 mod healthy;
+#[path = "fsck/local.rs"]
+mod local;
 #[path = "fsck/machine.rs"]
 mod machine;
+#[path = "fsck/repair.rs"]
+mod repair;

@@ -20,22 +20,22 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A runtime whose clock only moves when nothing else does.
-pub fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("runtime")
 }
 
 /// A computer with a volume in a store in memory.
 #[derive(Clone, Debug)]
-pub struct Machine {
-    pub sim: SimEnv,
-    pub store: Arc<MemStore>,
-    pub options: VolumeOptions,
-    pub memory: u64,
+pub(crate) struct Machine {
+    pub(crate) sim: SimEnv,
+    pub(crate) store: Arc<MemStore>,
+    pub(crate) options: VolumeOptions,
+    pub(crate) memory: u64,
 }
 
 impl Machine {
     /// A new computer and a new volume with small frames.
-    pub async fn create(seed: u64, tier: Tier) -> Self {
+    pub(crate) async fn create(seed: u64, tier: Tier) -> Self {
         let sim = SimEnv::new(seed);
         let store = Arc::new(MemStore::new());
         let env = sim.env();
@@ -46,26 +46,26 @@ impl Machine {
         machine
     }
 
-    pub fn dyn_store(&self) -> Arc<dyn ObjectStore> {
+    pub(crate) fn dyn_store(&self) -> Arc<dyn ObjectStore> {
         Arc::clone(&self.store) as _
     }
 
-    pub async fn open(&self) -> Result<Volume> {
+    pub(crate) async fn open(&self) -> Result<Volume> {
         let engine = Engine::new(&EngineOptions { memory_budget: self.memory });
         Volume::open(engine, self.sim.env(), self.dyn_store(), self.options.clone()).await
     }
 
-    pub async fn close(&self, volume: Volume) {
+    pub(crate) async fn close(&self, volume: Volume) {
         volume.close(PATIENCE).await.expect("close");
     }
 
     /// Checks the volume, data included.
-    pub async fn fsck(&self) -> FsckReport {
+    pub(crate) async fn fsck(&self) -> FsckReport {
         check_volume(&self.dyn_store(), &FsckOptions { data: true, ..FsckOptions::default() }).await.expect("a check")
     }
 
     /// The same computer, killed, with a store of its own that holds the same objects.
-    pub async fn copy(&self) -> Self {
+    pub(crate) async fn copy(&self) -> Self {
         let store = Arc::new(MemStore::new());
         for (key, content) in self.store.dump() {
             store.put(&key, vec![content], PutMode::Fresh).await.expect("memory");
@@ -74,17 +74,17 @@ impl Machine {
     }
 
     /// A computer that has never seen the volume.
-    pub async fn elsewhere(&self, seed: u64) -> Self {
+    pub(crate) async fn elsewhere(&self, seed: u64) -> Self {
         Self { sim: SimEnv::new(seed), ..self.copy().await }
     }
 
-    pub fn damage(&self, key: &ObjectKey, content: Vec<u8>) {
+    pub(crate) fn damage(&self, key: &ObjectKey, content: Vec<u8>) {
         self.store.overwrite(key.clone(), Bytes::from(content));
     }
 }
 
 /// Makes a file and writes it.
-pub async fn write_file(volume: &Volume, parent: Ino, name: &str, content: &[u8]) -> Ino {
+pub(crate) async fn write_file(volume: &Volume, parent: Ino, name: &str, content: &[u8]) -> Ino {
     let flags = OpenFlags { read: true, write: true, ..OpenFlags::default() };
     let (attr, handle) =
         volume.create(Caller::default(), parent, name.as_bytes(), 0o644, 0, flags).await.expect("create");
@@ -94,12 +94,12 @@ pub async fn write_file(volume: &Volume, parent: Ino, name: &str, content: &[u8]
     attr.ino
 }
 
-pub async fn mkdir(volume: &Volume, parent: Ino, name: &str) -> Ino {
+pub(crate) async fn mkdir(volume: &Volume, parent: Ino, name: &str) -> Ino {
     volume.mkdir(Caller::default(), parent, name.as_bytes(), 0o755, 0).await.expect("mkdir").ino
 }
 
 /// Bytes that do not compress and differ by seed.
-pub fn noise(seed: u64, len: usize) -> Vec<u8> {
+pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let step = |state: &mut u64| {
         *state ^= *state << 13;
