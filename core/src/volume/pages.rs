@@ -27,10 +27,7 @@ pub(crate) struct PageLoader {
     cache: Arc<PageCache>,
     tag: u32,
     read_around: bool,
-<<<<<<< HEAD
-=======
     /// Absent for a check, which wants to see the store.
->>>>>>> fsck
     disk: Option<Arc<DiskCache>>,
     in_flight: Mutex<HashMap<PageAddr, Arc<Notify>>>,
     /// Stored lengths of meta objects, for the read-around.
@@ -97,12 +94,8 @@ impl PageLoader {
 
     async fn fetch(&self, addr: PageAddr) -> Result<Arc<crate::tree::Node>> {
         let start = u64::from(addr.offset);
-<<<<<<< HEAD
         if let Some(disk) = &self.disk
             && let Some(frame) = disk.get(ObjectKind::Meta, addr.object, start, addr.len)
-=======
-        if let Some(frame) = self.disk.as_ref().and_then(|d| d.get(ObjectKind::Meta, addr.object, start, addr.len))
->>>>>>> fsck
             && let Ok(node) = self.keep(addr, &frame)
         {
             return Ok(node);

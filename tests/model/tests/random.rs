@@ -47,17 +47,8 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("runtime")
 }
 
-<<<<<<< HEAD
 fn check(seed: u64, setup: &Setup, store: impl Fn(u64) -> Arc<dyn ObjectStore>) {
     let check = SequenceCheck { cases: cases(), ops_max: 150, seed, profile: Profile::FULL, mask: Mask::default() };
-=======
-fn check(cases: u32, ops_max: usize, seed: u64, setup: &Setup) {
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .with_test_writer()
-        .try_init();
-    let check = SequenceCheck { cases, ops_max, seed, profile: Profile::FULL, mask: Mask::default() };
->>>>>>> fsck
     let runtime = runtime();
     check_sequences(&check, &runtime, |clock| {
         let subject = EngineSubject::create(SimEnv::new(seed), Some(clock as _), store(seed), setup.clone());
