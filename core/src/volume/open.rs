@@ -281,6 +281,7 @@ async fn assemble(
             log_files: Vec::new(),
             lost: Vec::new(),
             replayed: 0,
+            placed: Vec::new(),
         };
         recovery.apply_overlay(&head).await?;
         if !options.read_only {
@@ -290,6 +291,7 @@ async fn assemble(
                 let old = old_batches(&storage, head.epoch, recovery.state.last_lsn()).await?;
                 publisher.batches.extend(old);
             }
+            recovery.end_intents_of_placed().await?;
             recovery.finish_staging().await?;
         }
         if recovery.replayed > 0 {
