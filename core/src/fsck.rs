@@ -276,7 +276,8 @@ impl Check<'_> {
         let (faults, counters) = match all {
             Err(error) if is_damage(error.kind()) => {
                 let what = format!("the metadata cannot be read to its end: {error}");
-                return Ok(self.push(Fault::new(Severity::Error, what, RESTORE)));
+                self.push(Fault::new(Severity::Error, what, RESTORE));
+                return Ok(());
             }
             other => other?,
         };

@@ -90,3 +90,10 @@ pub const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
 /// Dirty metadata that any volume may have, whatever the budget: a few of the largest pages and the paths to them.
 pub const DIRTY_META_MIN: u64 = 1 << 20;
+
+/// Seconds that a listing may lag behind a put: a head is deleted only when its successors are older than this, so that a listing
+/// always shows some head to go on from.
+pub const LISTING_LAG_SECS: i64 = 60;
+
+/// Wait for the store at the mount of a volume that this computer knows, before it is mounted from local copies.
+pub const MOUNT_PATIENCE: Duration = Duration::from_secs(5);

@@ -82,7 +82,16 @@ impl OwnerFile {
 /// # Errors
 /// [`ErrorKind::Corrupt`] when it cannot be read or is missing; the store's errors.
 pub(crate) async fn newest_head(storage: &Storage, known: u64) -> Result<Option<Head>> {
+    Ok(heads(storage, known).await?.0)
+}
+
+/// The newest head, as [`newest_head`] finds it, and the numbers of all heads seen on the way.
+///
+/// # Errors
+/// As [`newest_head`].
+pub(crate) async fn heads(storage: &Storage, known: u64) -> Result<(Option<Head>, Vec<u64>)> {
     let mut newest = known;
+    let mut listed = Vec::new();
     let mut after = None;
     loop {
         let page = storage
@@ -90,7 +99,8 @@ pub(crate) async fn newest_head(storage: &Storage, known: u64) -> Result<Option<
             .list(0, HEAD_PREFIX, after.as_deref())
             .await
             .map_err(|e| store_error("list", &ObjectKey::home(HEAD_PREFIX), e))?;
-        newest = page.objects.iter().filter_map(|o| parse_head_path(&o.key.path)).fold(newest, u64::max);
+        listed.extend(page.objects.iter().filter_map(|o| parse_head_path(&o.key.path)));
+        newest = listed.iter().copied().fold(newest, u64::max);
         match page.next {
             Some(next) => after = Some(next),
             None => break,
@@ -110,12 +120,15 @@ pub(crate) async fn newest_head(storage: &Storage, known: u64) -> Result<Option<
     }
     for seq in newest + 1..newest + HEAD_PROBE_MAX {
         match read_head(storage, seq).await {
-            Ok(head) => found = Some(head),
+            Ok(head) => {
+                listed.push(seq);
+                found = Some(head);
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => break,
             Err(error) => return Err(error),
         }
     }
-    Ok(found)
+    Ok((found, listed))
 }
 
 /// Reads and checks one head.

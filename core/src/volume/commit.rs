@@ -55,9 +55,10 @@ struct Cut {
 }
 
 impl Commits {
-    /// `committed`: the LSN up to which everything is in the store.
-    pub(crate) fn new(tier: Tier, committed: Lsn) -> Self {
-        let inner = Inner { pending_first: committed.next(), committed, ..Inner::default() };
+    /// `committed`: the LSN up to which everything is in the store; `last`: the newest LSN. What is between them was found in a log
+    /// and is committed by the first checkpoint.
+    pub(crate) fn new(tier: Tier, committed: Lsn, last: Lsn) -> Self {
+        let inner = Inner { pending_first: last.next(), committed, ..Inner::default() };
         Self { tier, inner: Mutex::new(inner), progress: Notify::new() }
     }
 

@@ -389,6 +389,9 @@ impl FileSystem for Volume {
     }
 
     async fn fallocate(&self, handle: Handle, offset: u64, len: u64, mode: FallocateMode) -> Result<()> {
+        if len == 0 {
+            return Err(ErrorKind::InvalidArgument.into());
+        }
         let file = self.shared.writable_file(handle)?;
         self.change(Caller::default(), |tx, cx, _| ops::fallocate(tx, cx, file.ino, offset, len, mode)).await.map(drop)
     }

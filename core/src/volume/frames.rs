@@ -152,7 +152,7 @@ impl Inner {
     async fn fetch(&self, run: Vec<(Wanted, Arc<Flight>)>) {
         let mut rest: Vec<(Wanted, Arc<Flight>)> = Vec::new();
         for (want, flight) in run {
-            match self.from_disk(&want) {
+            match self.look_on_disk(&want) {
                 Some(frame) => self.land(&want, &flight, Ok(frame)),
                 None => {
                     if !rest.last().is_none_or(|(last, _)| follows(&last.at, &want.at)) {
@@ -167,7 +167,7 @@ impl Inner {
         }
     }
 
-    fn from_disk(&self, want: &Wanted) -> Option<Bytes> {
+    fn look_on_disk(&self, want: &Wanted) -> Option<Bytes> {
         let frame = self.disk.get(ObjectKind::Data, want.at.object, want.at.offset, want.at.total_len)?;
         self.decode(want, &frame, false).ok()
     }

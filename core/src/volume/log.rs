@@ -84,10 +84,16 @@ pub(crate) struct LocalLog {
 }
 
 impl LocalLog {
-    /// A log that goes on after `written`; `files` are those already there, by their first LSN.
+    /// A log that goes on after `written`; `files` are those already there, by their first LSN. A process that died may have
+    /// left them unflushed: the next flush takes them along.
     ///
     /// Nothing can be appended before [`LocalLog::rotate`] has named the first new file.
-    pub(crate) fn new(dir: Arc<dyn LocalDir>, written: Lsn, files: Vec<Lsn>) -> Self {
+    ///
+    /// # Errors
+    /// A file cannot be opened.
+    pub(crate) fn new(dir: Arc<dyn LocalDir>, written: Lsn, files: Vec<Lsn>) -> io::Result<Self> {
+        let open = |first: &Lsn| dir.open(&log_path(*first), OpenMode::ReadWrite);
+        let unsynced = files.iter().map(open).collect::<io::Result<Vec<_>>>()?;
         let inner = Inner {
             queue: VecDeque::new(),
             queued_bytes: 0,
@@ -96,12 +102,12 @@ impl LocalLog {
             writing: false,
             opening: None,
             written,
+            new_names: !files.is_empty(),
             files,
-            unsynced: Vec::new(),
-            new_names: false,
+            unsynced,
             failed: None,
         };
-        Self { dir, inner: Mutex::new(inner), progress: Notify::new() }
+        Ok(Self { dir, inner: Mutex::new(inner), progress: Notify::new() })
     }
 
     /// Begins a new file with `header` for the records from `first` on. Called under the state lock.

@@ -20,13 +20,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout::{LOG_PREFIX, parse_log_path};
 use crate::format::{Head, ObjectTable, Tier, VolumeMeta};
 use crate::fs::Caller;
+use crate::limits::MOUNT_PATIENCE;
 use crate::locks::LockTable;
 use crate::ops;
 use crate::store::{ObjectKey, ObjectStore};
 use crate::tree::{PageLimits, PinSet, Tree};
 use crate::types::{Epoch, Ino, Lsn};
 use crate::volume::checkpoint::{Checkpoints, HEAD_COPY, Publisher, TABLE_COPY, Wish};
-use crate::volume::claim::{OwnerFile, check_claimable, check_fencing, claim, newest_head};
+use crate::volume::claim::{OwnerFile, check_claimable, check_fencing, claim, heads, newest_head};
 use crate::volume::commit::Commits;
 use crate::volume::create::read_volume_meta;
 use crate::volume::flush::Flusher;
@@ -50,6 +51,8 @@ struct Found {
     table: ObjectTable,
     owner: OwnerFile,
     claimed: bool,
+    /// Numbers of the heads in the store, as far as they are known.
+    heads: Vec<u64>,
 }
 
 impl Volume {
@@ -149,6 +152,14 @@ impl Volume {
         self.shared.engine.leave(self.shared.tag);
     }
 
+    /// Reads all metadata and says what contradicts what; empty when nothing does.
+    ///
+    /// # Errors
+    /// A page cannot be read.
+    pub async fn check_metadata(&self) -> Result<Vec<ops::check::Fault>> {
+        self.shared.view(ops::check::check_all).await
+    }
+
     /// Drops all clean caches, so that reads come from the store. For tests and measurements.
     pub fn drop_caches(&self) {
         self.shared.engine.pages.drop_all();
@@ -188,20 +199,24 @@ impl Shared {
 }
 
 async fn find_online(env: &Env, store: &Arc<dyn ObjectStore>, options: &VolumeOptions) -> Result<Found> {
-    let meta = read_volume_meta(store, options.operation_timeout).await?;
+    // A volume that can be mounted from local copies does not wait long for a store that is away.
+    let known_here = !options.take_over && env.dir.read(META_COPY).is_ok();
+    let patience = if known_here { options.operation_timeout.min(MOUNT_PATIENCE) } else { options.operation_timeout };
+    let meta = read_volume_meta(store, patience).await?;
     let storage = Storage { store: Arc::clone(store), layout: meta.layout, timeout: options.operation_timeout };
     let mut owner = OwnerFile::load(&*env.dir, meta.uuid)?;
     let no_head = || {
         let place = store.describe();
         Error::new(ErrorKind::Corrupt, format!("the volume at {place} has no head; run fsck --rebuild"))
     };
-    let newest = newest_head(&storage, known_head(env, &meta)).await?.ok_or_else(no_head)?;
+    let (newest, heads) = heads(&storage, known_head(env, &meta)).await?;
+    let newest = newest.ok_or_else(no_head)?;
     if newest.volume != meta.uuid {
         return Err(Error::new(ErrorKind::Corrupt, format!("head {} belongs to volume {}", newest.seq, newest.volume)));
     }
     let table = read_table(&storage, &newest).await?;
     if options.read_only {
-        return Ok(Found { meta, head: newest, table, owner, claimed: true });
+        return Ok(Found { meta, head: newest, table, owner, claimed: true, heads });
     }
     check_claimable(&newest, &owner, options)?;
     if !owner.probed {
@@ -213,9 +228,10 @@ async fn find_online(env: &Env, store: &Arc<dyn ObjectStore>, options: &VolumeOp
         ErrorKind::AlreadyExists => Error::new(ErrorKind::Busy, "another owner claimed the volume at this very moment"),
         _ => e,
     })?;
+    let head_seq = head.seq;
     keep_copy(env, HEAD_COPY, &head.encode_object())?;
     keep_copy(env, TABLE_COPY, &table.encode_frame())?;
-    Ok(Found { meta, head, table, owner, claimed: true })
+    Ok(Found { meta, head, table, owner, claimed: true, heads: heads.into_iter().chain([head_seq]).collect() })
 }
 
 /// Number of the newest head that this host has seen; 0 if none.
@@ -240,7 +256,7 @@ fn find_offline(env: &Env, error: Error) -> Result<Found> {
         return Err(Error::new(ErrorKind::Corrupt, why));
     }
     tracing::warn!(volume = %meta.name, "mounting without the store: {error}");
-    Ok(Found { meta, head, table, owner, claimed: false })
+    Ok(Found { meta, heads: vec![head.seq], head, table, owner, claimed: false })
 }
 
 fn keep_copy(env: &Env, name: &str, bytes: &[u8]) -> Result<()> {
@@ -255,7 +271,7 @@ async fn assemble(
     found: Found,
     (tag, cache): (u32, Arc<crate::frame_cache::FrameCache>),
 ) -> Result<(Arc<Shared>, Publisher)> {
-    let Found { meta, head, table, owner, claimed } = found;
+    let Found { meta, head, table, owner, claimed, heads } = found;
     let storage = Arc::new(Storage { store, layout: meta.layout, timeout: options.operation_timeout });
     let staging = Arc::new(Staging::new(Arc::clone(&env.dir), meta.frame_size, options.max_flush_size));
     let disk = Arc::new(DiskCache::open(Arc::clone(&env.dir), options.disk_cache_bytes));
@@ -267,6 +283,7 @@ async fn assemble(
         engine.reads_around(),
     );
     let mut publisher = Publisher::new(head.clone(), table);
+    publisher.note_older(heads, env.clock.now().secs);
     pages.set_lengths(publisher.lengths());
     let recovered = {
         let tree = Tree::open(Arc::clone(&engine.pages), tag, PageLimits::default(), head.root);
@@ -308,13 +325,15 @@ async fn assemble(
     }
     let last = state.last_lsn();
     let term = Term { epoch: head.epoch, claim: head.claim, claimed };
-    let log = Arc::new(LocalLog::new(Arc::clone(&env.dir), last, log_files));
+    let log =
+        LocalLog::new(Arc::clone(&env.dir), last, log_files).map_err(|e| local_error("open the replay log", e))?;
+    let log = Arc::new(log);
     let flusher = Arc::new(Flusher::new(Arc::clone(&env.dir), Arc::clone(&log), Arc::clone(&staging), Lsn(0)));
     let uploads = Uploads::new(engine.uploads_max(options.max_flush_size, options.uploads_max));
     let next_nonce = nonce_max + 1;
     let shared = Arc::new(Shared {
         frames: FrameReader::new(Arc::clone(&storage), cache, Arc::clone(&disk)),
-        commits: Commits::new(meta.tier, last),
+        commits: Commits::new(meta.tier, head.lsn, last),
         engine,
         env,
         meta,

@@ -94,7 +94,8 @@ impl PageLoader {
 
     async fn fetch(&self, addr: PageAddr) -> Result<Arc<crate::tree::Node>> {
         let start = u64::from(addr.offset);
-        if let Some(frame) = self.disk.as_ref().and_then(|d| d.get(ObjectKind::Meta, addr.object, start, addr.len))
+        if let Some(disk) = &self.disk
+            && let Some(frame) = disk.get(ObjectKind::Meta, addr.object, start, addr.len)
             && let Ok(node) = self.keep(addr, &frame)
         {
             return Ok(node);

@@ -89,6 +89,8 @@ pub(crate) struct StagedSegment {
     create: Mutex<()>,
     state: Mutex<SegState>,
     unsynced: AtomicBool,
+    /// Staging's mark: a name in the directory is not flushed.
+    new_names: Arc<AtomicBool>,
     opened: Instant,
     idle: Notify,
 }
@@ -109,7 +111,7 @@ impl Drop for Reservation {
 }
 
 impl StagedSegment {
-    fn new(dir: Arc<dyn LocalDir>, id: SegmentId, slot_bytes: u64) -> Self {
+    fn new(dir: Arc<dyn LocalDir>, id: SegmentId, slot_bytes: u64, new_names: Arc<AtomicBool>) -> Self {
         let state = SegState {
             slots: Vec::new(),
             sums: HashMap::new(),
@@ -129,6 +131,7 @@ impl StagedSegment {
             create: Mutex::new(()),
             state: Mutex::new(state),
             unsynced: AtomicBool::new(false),
+            new_names,
             opened: Instant::now(),
             idle: Notify::new(),
         }
@@ -144,6 +147,8 @@ impl StagedSegment {
             return Ok(file);
         }
         let file = self.dir.open(&stage_path(self.id), OpenMode::CreateNew)?;
+        // Only now there is a name to flush.
+        self.new_names.store(true, Ordering::Release);
         Ok(self.file.get_or_init(|| file))
     }
 
@@ -316,7 +321,7 @@ pub(crate) struct Staging {
     segment_bytes_max: u64,
     inner: Mutex<Inner>,
     staged_bytes: AtomicU64,
-    new_names: AtomicBool,
+    new_names: Arc<AtomicBool>,
     /// Signalled when a segment was sealed.
     pub(crate) sealed: Notify,
 }
@@ -330,7 +335,7 @@ impl Staging {
             segment_bytes_max,
             inner: Mutex::new(Inner::default()),
             staged_bytes: AtomicU64::new(0),
-            new_names: AtomicBool::new(false),
+            new_names: Arc::default(),
             sealed: Notify::new(),
         }
     }
@@ -456,9 +461,9 @@ impl Staging {
     }
 
     fn open(&self, inner: &mut Inner, id: SegmentId) -> Arc<StagedSegment> {
-        let segment = Arc::new(StagedSegment::new(Arc::clone(&self.dir), id, self.slot_bytes));
+        let new_names = Arc::clone(&self.new_names);
+        let segment = Arc::new(StagedSegment::new(Arc::clone(&self.dir), id, self.slot_bytes, new_names));
         inner.all.insert(id, Arc::clone(&segment));
-        self.new_names.store(true, Ordering::Release);
         segment
     }
 
@@ -555,6 +560,7 @@ impl Staging {
         // The file was just opened by its only user.
         let _ = segment.file.set(file);
         segment.unsynced.store(true, Ordering::Release);
+        self.new_names.store(true, Ordering::Release);
         Ok(segment)
     }
 
