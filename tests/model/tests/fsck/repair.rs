@@ -174,7 +174,7 @@ fn wrong_totals_and_leftovers_are_found_and_mended() {
     runtime().block_on(async {
         let (machine, volume) = volume().await;
         machine.close(volume).await;
-        let newest = machine.store.dump().into_iter().filter(|(k, _)| k.path.starts_with("head/")).next_back();
+        let newest = machine.store.dump().into_iter().rfind(|(k, _)| k.path.starts_with("head/"));
         let (key, content) = newest.expect("a head");
         let mut head = Head::decode_object(&content).expect("a head");
         head.inode_count = 0;
