@@ -18,7 +18,7 @@ use crate::engine::Engine;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout::{LOG_PREFIX, parse_log_path};
-use crate::format::{Head, ObjectTable, Tier, VolumeMeta};
+use crate::format::{FormatError, FormatResult, Head, ObjectTable, Tier, VolumeMeta};
 use crate::fs::Caller;
 use crate::limits::MOUNT_PATIENCE;
 use crate::locks::LockTable;
@@ -223,7 +223,7 @@ async fn find_online(env: &Env, store: &Arc<dyn ObjectStore>, options: &VolumeOp
         check_fencing(&storage, env, options).await?;
         owner.probed = options.settle.is_none();
     }
-    keep_copy(env, META_COPY, &meta.encode())?;
+    keep_copy(env, META_COPY, &with_checksum(meta.encode()))?;
     let head = claim(&storage, env, options, &newest, &mut owner).await.map_err(|e| match e.kind() {
         ErrorKind::AlreadyExists => Error::new(ErrorKind::Busy, "another owner claimed the volume at this very moment"),
         _ => e,
@@ -247,7 +247,9 @@ fn find_offline(env: &Env, error: Error) -> Result<Found> {
         return Err(error.context_prefix("the volume was never open on this computer"));
     };
     let copy = |name: &str| format!("the copy {name} in the state directory is damaged, mount with the store");
-    let meta = VolumeMeta::decode(&meta).map_err(|e| Error::from(e).context_prefix(&copy(META_COPY)))?;
+    let meta = without_checksum(&meta)
+        .and_then(VolumeMeta::decode)
+        .map_err(|e| Error::from(e).context_prefix(&copy(META_COPY)))?;
     let owner = OwnerFile::load(&*env.dir, meta.uuid)?;
     let head = Head::decode_object(&head).map_err(|e| Error::from(e).context_prefix(&copy(HEAD_COPY)))?;
     let table = ObjectTable::decode_frame(&table).map_err(|e| Error::from(e).context_prefix(&copy(TABLE_COPY)))?;
@@ -257,6 +259,23 @@ fn find_offline(env: &Env, error: Error) -> Result<Found> {
     }
     tracing::warn!(volume = %meta.name, "mounting without the store: {error}");
     Ok(Found { meta, heads: vec![head.seq], head, table, owner, claimed: false })
+}
+
+/// The copy of volume.json: its bytes and their CRC-32C, as a volume whose layout was misread would be written to the wrong places.
+fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
+    let crc = crc32c::crc32c(&bytes);
+    bytes.extend_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+fn without_checksum(copy: &Bytes) -> FormatResult<&[u8]> {
+    let what = META_COPY;
+    let (bytes, crc) = copy.split_last_chunk::<4>().ok_or(FormatError::Truncated { what })?;
+    let (stored, computed) = (u32::from_le_bytes(*crc), crc32c::crc32c(bytes));
+    if stored != computed {
+        return Err(FormatError::Checksum { what, stored, computed });
+    }
+    Ok(bytes)
 }
 
 fn keep_copy(env: &Env, name: &str, bytes: &[u8]) -> Result<()> {
@@ -298,6 +317,7 @@ async fn assemble(
             log_files: Vec::new(),
             lost: Vec::new(),
             replayed: 0,
+            placed: Vec::new(),
         };
         recovery.apply_overlay(&head).await?;
         if !options.read_only {
@@ -307,6 +327,7 @@ async fn assemble(
                 let old = old_batches(&storage, head.epoch, recovery.state.last_lsn()).await?;
                 publisher.batches.extend(old);
             }
+            recovery.end_intents_of_placed().await?;
             recovery.finish_staging().await?;
         }
         if recovery.replayed > 0 {

@@ -44,6 +44,8 @@ pub(crate) struct Recovery<'r> {
     /// Whether anything was moved aside.
     pub(crate) lost: Vec<String>,
     pub(crate) replayed: u64,
+    /// Objects that an overlay or a batch of the remote log placed.
+    pub(crate) placed: Vec<ObjectId>,
 }
 
 /// Reads the frame at `addr` of a meta object.
@@ -97,6 +99,7 @@ impl Recovery<'_> {
             if let Some(value) = &write.value {
                 let object = SegmentLocation::decode(value)?.object;
                 all.insert(intent_key(ObjectKind::Data, object), None);
+                self.placed.push(object);
             }
         }
         self.apply(&all).await
@@ -107,6 +110,14 @@ impl Recovery<'_> {
             self.pages.load(miss, &mut self.pins).await?;
         }
         self.state.apply(writes, self.staging)
+    }
+
+    /// Ends the intents of all objects that were placed. Replay may have brought one back: the intent is in the log, the record that ends
+    /// it comes after the place where the history stops, and the overlay of the head knew the object's place already.
+    pub(crate) async fn end_intents_of_placed(&mut self) -> Result<()> {
+        let placed = std::mem::take(&mut self.placed);
+        let ends: Writes = placed.into_iter().map(|object| (intent_key(ObjectKind::Data, object), None)).collect();
+        self.apply(&ends).await
     }
 
     /// Replays the local log. Files of another line of claims are moved aside.

@@ -10,3 +10,5 @@ mod local;
 mod machine;
 #[path = "fsck/repair.rs"]
 mod repair;
+#[path = "fsck/texts.rs"]
+mod texts;
