@@ -16,7 +16,7 @@ use crate::config::VolumeOptions;
 use crate::engine::Engine;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::layout::{LOG_PREFIX, parse_log_path};
+use crate::format::layout::{LOG_PREFIX, head_key, parse_log_path};
 use crate::format::{Head, ObjectTable, Tier, VolumeMeta};
 use crate::fs::Caller;
 use crate::locks::LockTable;
@@ -25,7 +25,9 @@ use crate::store::{ObjectKey, ObjectStore};
 use crate::tree::{PageLimits, PinSet, Tree};
 use crate::types::{Epoch, Ino, Lsn};
 use crate::volume::checkpoint::{Checkpoints, HEAD_COPY, Publisher, TABLE_COPY, Wish};
-use crate::volume::claim::{OwnerFile, check_claimable, check_fencing, claim, newest_head};
+use crate::volume::claim::{
+    OwnerFile, Standing, check_claimable, check_fencing, claim, create_head, intend_claim, newest_head, standing,
+};
 use crate::volume::commit::Commits;
 use crate::volume::create::read_volume_meta;
 use crate::volume::flush::Flusher;
@@ -234,6 +236,10 @@ fn find_offline(env: &Env, error: Error) -> Result<Found> {
     let meta = VolumeMeta::decode(&meta)?;
     let owner = OwnerFile::load(&*env.dir, meta.uuid)?;
     let head = Head::decode_object(&head)?;
+    if !owner.owns(head.epoch, head.claim) {
+        // Somebody else has had the volume since: what was written here now could never be brought in.
+        return Err(error);
+    }
     tracing::warn!(volume = %meta.name, "mounting without the store: {error}");
     Ok(Found { meta, head, table: ObjectTable::decode(&table)?, owner, claimed: false })
 }
@@ -294,7 +300,8 @@ async fn assemble(
     }
     let last = state.last_lsn();
     let term = Term { epoch: head.epoch, claim: head.claim, claimed };
-    let log = LocalLog::new(Arc::clone(&env.dir), last, log_files).map_err(|e| local_error("open the replay log", e))?;
+    let log =
+        LocalLog::new(Arc::clone(&env.dir), last, log_files).map_err(|e| local_error("open the replay log", e))?;
     let log = Arc::new(log);
     let flusher = Arc::new(Flusher::new(Arc::clone(&env.dir), Arc::clone(&log), Arc::clone(&staging), Lsn(0)));
     let uploads = Uploads::new(engine.uploads_max(options.max_flush_size, options.uploads_max));
@@ -415,29 +422,27 @@ impl Shared {
         if self.is_claimed() {
             return Ok(());
         }
-        let known = publisher.head.clone();
         let newest = self.until_stored(|| Box::pin(newest_head(&self.storage))).await?;
-        let ours = newest.filter(|n| n.seq == known.seq && n.claim == known.claim);
-        let fenced = |shared: &Self| {
-            let why = "another owner took this volume over while this computer was offline; changes made here stay in the state directory";
-            shared.halt(ErrorKind::Fenced, why.to_owned());
-            Error::new(ErrorKind::Fenced, why)
-        };
-        let Some(newest) = ours else { return Err(fenced(self)) };
         let mut owner = OwnerFile::load(&*self.env.dir, self.meta.uuid)?;
-        let claimed = self.until_stored(|| {
-            let mut attempt = owner.clone();
-            let newest = &newest;
-            Box::pin(async move {
-                let head = claim(&self.storage, &self.env, &self.options, newest, &mut attempt).await?;
-                Ok((head, attempt))
-            })
-        });
-        let (head, attempt) = match claimed.await {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(fenced(self)),
-            other => other?,
+        let newest = match newest.map(|n| (standing(&n, &publisher.head, &owner), n)) {
+            Some((Standing::Same, newest)) => newest,
+            Some((Standing::OwnNewer, newest)) => {
+                let why =
+                    format!("this computer's copy of the head is older than head {} in the store; remount", newest.seq);
+                self.halt(ErrorKind::Interrupted, why.clone());
+                return Err(Error::new(ErrorKind::Interrupted, why));
+            }
+            Some((Standing::Foreign, _)) | None => return Err(self.fenced_while_away()),
         };
-        owner = attempt;
+        let head = intend_claim(&self.env, &self.options, &newest, &mut owner)?;
+        let (key, bytes) = (head_key(head.seq), Bytes::from(head.encode_object()));
+        let settle = self.options.settle;
+        let claimed = self.until_stored(|| Box::pin(create_head(&self.storage, &key, &bytes, settle))).await;
+        claimed.map_err(|e| if e.kind() == ErrorKind::AlreadyExists { self.fenced_while_away() } else { e })?;
+        if let Err(error) = keep_copy(&self.env, HEAD_COPY, &bytes) {
+            // The older copy serves as well: only claims separate the two.
+            tracing::warn!("cannot keep a local copy of the claim: {error}");
+        }
         tracing::info!(volume = %self.meta.name, "claimed epoch {} ({} claims in line)", head.epoch, owner.claims.len());
         {
             let state = self.state.write();
@@ -448,6 +453,12 @@ impl Shared {
         publisher.head = head;
         self.claimed.send_replace(true);
         Ok(())
+    }
+
+    fn fenced_while_away(&self) -> Error {
+        let why = "another owner took this volume over while this computer was offline; changes made here stay in the state directory";
+        self.halt(ErrorKind::Fenced, why.to_owned());
+        Error::new(ErrorKind::Fenced, why)
     }
 
     fn note_recovered(&self, head: &Head) {
