@@ -36,7 +36,7 @@ use crate::volume::log::{LocalLog, local_error};
 use crate::volume::pages::PageLoader;
 use crate::volume::recover::{Recovery, read_table};
 use crate::volume::staging::Staging;
-use crate::volume::state::State;
+use crate::volume::state::{Halt, State};
 use crate::volume::storage::{Storage, store_error};
 use crate::volume::upload::Uploads;
 use crate::volume::{Shared, Term, Volume, VolumeStatus};
@@ -486,5 +486,8 @@ impl Shared {
             task.abort();
             let _ = task.await;
         }
+        // What is still under way somewhere must not write into the log: its files may be another mount's by now.
+        let why = "the volume is closed".to_owned();
+        self.state.write().halted.get_or_insert(Halt { kind: ErrorKind::Interrupted, why });
     }
 }
