@@ -275,15 +275,20 @@ async fn assemble(
             log_files: Vec::new(),
             lost: Vec::new(),
             replayed: 0,
+            placed: Default::default(),
+            after_gap: Vec::new(),
+            renamed: false,
         };
         recovery.apply_overlay(&head).await?;
         if !options.read_only {
-            recovery.replay_local(&owner).await?;
+            recovery.replay_local(&owner, &head).await?;
             if claimed && meta.tier == Tier::Store {
                 recovery.replay_remote(&head).await?;
                 let old = old_batches(&storage, head.epoch, recovery.state.last_lsn()).await?;
                 publisher.batches.extend(old);
             }
+            recovery.finish_local(&owner, &head).await?;
+            recovery.end_intents().await?;
             recovery.finish_staging().await?;
         }
         if recovery.replayed > 0 {
