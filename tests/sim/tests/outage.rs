@@ -56,7 +56,8 @@ fn a_minute_without_the_store_fails_no_operation_in_tier_disk() {
         let began = Instant::now();
         for i in 0..60 {
             let volume = machine.volume();
-            let write = put(volume, &format!("during {i}"), &bytes(100 + i, 200_000));
+            let (name, content) = (format!("during {i}"), bytes(100 + i, 200_000));
+            let write = put(volume, &name, &content);
             timeout(Duration::from_secs(1), write).await.expect("at once").expect("write");
             timeout(Duration::from_secs(1), volume.syncfs()).await.expect("at once").expect("sync");
             assert_eq!(get(volume, "before 0").await.expect("cached"), Some(bytes(0, 50_000)));

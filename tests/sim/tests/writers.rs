@@ -73,7 +73,7 @@ fn a_cleanly_closed_volume_is_anybodys() {
 fn a_replaced_writer_publishes_nothing_more_and_keeps_what_it_staged() {
     runtime().block_on(async {
         for tier in TIERS {
-            let mut machine = first(tier).await;
+            let machine = first(tier).await;
             put(machine.volume(), "mine", &bytes(2, 20_000)).await.expect("write");
             let mut other = machine.another(2);
             other.open().await.expect("take over");
@@ -135,15 +135,15 @@ fn a_commit_that_races_a_take_over_is_refused_or_kept() {
             let machine = first(Tier::Store).await;
             put(machine.volume(), "mine", &bytes(2, 150_000)).await.expect("write");
             let mut other = machine.another(2);
-            let committed = machine.volume().syncfs();
-            let taken = async {
+            let committed = async {
                 tokio::time::sleep(Duration::from_millis(delay)).await;
-                other.open().await.expect("take over");
+                machine.volume().syncfs().await
             };
-            let (committed, ()) = tokio::join!(committed, taken);
+            let (committed, taken) = tokio::join!(committed, other.open());
+            taken.expect("take over");
             let there = get(other.volume(), "mine").await.expect("read");
             if committed.is_ok() {
-                assert_eq!(there, Some(bytes(2, 150_000)), "acknowledged, and lost by a take-over {delay} ms later");
+                assert_eq!(there, Some(bytes(2, 150_000)), "acknowledged, and lost by a take-over {delay} ms before");
             }
             assert_eq!(other.volume().check().await.expect("check"), []);
             outcomes.push(committed.is_ok());
