@@ -5,6 +5,7 @@
 
 pub mod acl;
 pub mod config;
+mod disk_cache;
 pub mod dump;
 pub mod engine;
 pub mod env;
@@ -12,6 +13,7 @@ pub mod error;
 pub mod format;
 mod frame_cache;
 pub mod fs;
+pub mod fsck;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod kv;

@@ -93,3 +93,10 @@ pub const DIRTY_META_MIN: u64 = 1 << 20;
 
 /// Wait before a segment is uploaded afresh after a failure that was not the store's.
 pub const BACKOFF_UPLOAD: Duration = Duration::from_secs(1);
+
+/// Seconds that a listing may lag behind a put: a head is deleted only when its successors are older than this, so that a listing
+/// always shows some head to go on from.
+pub const LISTING_LAG_SECS: i64 = 60;
+
+/// Wait for the store at the mount of a volume that this computer knows, before it is mounted from local copies.
+pub const MOUNT_PATIENCE: Duration = Duration::from_secs(5);

@@ -25,6 +25,7 @@ pub mod inode;
 pub mod link;
 pub mod name;
 pub mod orphan;
+pub mod path;
 #[cfg(test)]
 mod random;
 pub mod rename;

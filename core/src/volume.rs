@@ -7,8 +7,9 @@
 //!
 //! Lock order: state, then log queue, then staging, then one segment. None is held across I/O or an await.
 
+mod check;
 mod checkpoint;
-mod claim;
+pub(crate) mod claim;
 mod collect;
 mod commit;
 mod create;
@@ -18,19 +19,21 @@ mod frames;
 mod handles;
 mod log;
 mod open;
-mod pages;
+pub(crate) mod pages;
+mod paths;
 mod read;
-mod recover;
+pub(crate) mod recover;
+mod repair;
 mod staging;
 mod state;
 mod status;
-mod storage;
+pub(crate) mod storage;
 mod tasks;
 mod upload;
 mod write;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
@@ -85,6 +88,7 @@ pub(crate) struct Shared {
     pub(crate) options: VolumeOptions,
     pub(crate) storage: Arc<storage::Storage>,
     pub(crate) tag: u32,
+    pub(crate) disk: Arc<crate::disk_cache::DiskCache>,
     pub(crate) state: RwLock<State>,
     pub(crate) log: Arc<log::LocalLog>,
     pub(crate) staging: Arc<staging::Staging>,
@@ -102,6 +106,8 @@ pub(crate) struct Shared {
     pub(crate) stopping: AtomicBool,
     pub(crate) stop: Notify,
     pub(crate) tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
+    /// How many checks want dead objects left in the store.
+    pub(crate) deletions_held: AtomicUsize,
     /// Signalled when staging or dirty metadata shrank.
     pub(crate) room: Notify,
     /// Whether the claim is in the store.

@@ -53,6 +53,17 @@ pub(crate) enum Command {
         /// Name or store URL of the volume
         name: String,
     },
+    /// Check a volume in its store; exits with 1 if anything is wrong
+    Fsck {
+        /// Name or store URL of the volume
+        name: String,
+        /// Also read all data and verify every checksum
+        #[arg(long)]
+        data: bool,
+        /// Mend what can be computed from what is left; the volume must not be mounted
+        #[arg(long)]
+        repair: bool,
+    },
     /// Decode a stored object
     Dump {
         /// A file; or, with OBJECT, the name or store URL of a volume

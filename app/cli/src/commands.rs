@@ -4,6 +4,7 @@ mod checkpoint;
 mod completions;
 mod dump;
 mod flush;
+mod fsck;
 mod mount;
 mod quickstart;
 mod status;
@@ -37,6 +38,7 @@ pub(crate) async fn run(command: Command, style: Style) -> Outcome<ExitCode> {
         Command::Status { name } => status::run(&cx, name.as_deref()).await?,
         Command::Flush { name } => flush::run(&cx, &name).await?,
         Command::Checkpoint { name } => checkpoint::run(&cx, &name).await?,
+        Command::Fsck { name, data, repair } => return fsck::run(&cx, &name, data, repair).await,
         Command::Dump { what, object } => dump::run(&cx, &what, object.as_deref()).await?,
         Command::Completions { shell } => completions::run(shell),
     }

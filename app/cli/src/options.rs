@@ -310,7 +310,8 @@ mod tests {
 
     #[test]
     fn keys_reach_the_options_they_name() {
-        let s = parsed("max_flush_size=8MiB,max_flush_time=2s,write_connections=9,replay_log=always,ro,settle=30s").unwrap();
+        let s = parsed("max_flush_size=8MiB,max_flush_time=2s,write_connections=9,replay_log=always,ro,settle=30s")
+            .unwrap();
         assert_eq!((s.volume.max_flush_size, s.volume.max_flush_time), (8 << 20, Duration::from_secs(2)));
         assert_eq!((s.store.write_connections, s.volume.uploads_max), (9, 8));
         assert_eq!(s.volume.replay_log_sync, ReplayLogSync::Always);

@@ -185,7 +185,12 @@ async fn attach(volume: &Volume, plan: &Plan) -> proxyfs_core::Result<Mounted> {
 }
 
 /// Starts the control socket and asks the mount for a first answer.
-async fn begin(state_dir: &Path, target: &Target, shared: &Arc<Running>, mounted: &Mounted) -> Outcome<(Server, Ready)> {
+async fn begin(
+    state_dir: &Path,
+    target: &Target,
+    shared: &Arc<Running>,
+    mounted: &Mounted,
+) -> Outcome<(Server, Ready)> {
     let server = Server::start(state_dir, Arc::clone(shared))
         .map_err(|e| Failure::io("open the control socket in", &state_dir.display().to_string(), &e))?;
     let subject = format!("the mount on {}", mounted.mount_point().display());
@@ -269,19 +274,28 @@ fn stopped_at_once(subject: &str, volume: &Volume) -> Failure {
     )
 }
 
-/// The signals that end a session.
+/// The signals that end a session: Ctrl-C, a request to terminate, a terminal that was closed.
 struct Stops {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Signal,
 }
 
 impl Stops {
     fn listen() -> std::io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
     async fn next(&mut self) {
-        tokio::select! { _ = self.interrupt.recv() => {}, _ = self.terminate.recv() => {} }
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
     }
 }
 

@@ -118,15 +118,7 @@ impl Target {
     /// Locks its state directory and opens it.
     pub(crate) async fn open(&self, paths: &Paths, action: &str, settings: Settings) -> Outcome<Volume> {
         let subject = self.subject();
-        let state_dir = self.state_dir(paths);
-        make_private_dir(paths.states())
-            .and_then(|()| make_private_dir(&state_dir))
-            .map_err(|e| Failure::io("make", &format!("the state directory {}", state_dir.display()), &e))?;
-        let dir = match OsDir::open_locked(&state_dir) {
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Err(self.in_use(paths, action).await),
-            other => other.map_err(|e| Failure::io("lock", &state_dir.display().to_string(), &e))?,
-        };
-        let env = Env { dir: Arc::new(dir), clock: Arc::new(OsClock), rng: Arc::new(OsRng) };
+        let env = self.environment(paths, action).await?;
         let store = self.store(&settings).await?;
         let engine = Engine::new(&settings.engine);
         let volume = Volume::open(engine, env, store, settings.volume).await;
@@ -138,6 +130,19 @@ impl Target {
             return Err(Failure::new(action, subject, why, advice));
         }
         Ok(volume)
+    }
+
+    /// Locks its state directory.
+    pub(crate) async fn environment(&self, paths: &Paths, action: &str) -> Outcome<Env> {
+        let state_dir = self.state_dir(paths);
+        make_private_dir(paths.states())
+            .and_then(|()| make_private_dir(&state_dir))
+            .map_err(|e| Failure::io("make", &format!("the state directory {}", state_dir.display()), &e))?;
+        let dir = match OsDir::open_locked(&state_dir) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Err(self.in_use(paths, action).await),
+            other => other.map_err(|e| Failure::io("lock", &state_dir.display().to_string(), &e))?,
+        };
+        Ok(Env { dir: Arc::new(dir), clock: Arc::new(OsClock), rng: Arc::new(OsRng) })
     }
 
     /// The failure when another process has the volume.
@@ -184,7 +189,7 @@ pub(crate) async fn connect(
     open_store(url, options).await.map_err(|e| {
         let failure = Failure::store(action, subject, &e);
         match e.kind {
-            StoreErrorKind::Unavailable => Failure {
+            StoreErrorKind::Unavailable if action == "open" => Failure {
                 advice: format!("{}; the first time, a volume cannot be opened without its store", failure.advice),
                 ..failure
             },

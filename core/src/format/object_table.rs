@@ -3,7 +3,10 @@
 //! Layout: version 1; varint count; entries ascending by id: varint epoch, nonce, live bytes, stored length, seq of the first head in
 //! which it was dead (0 = alive), zigzag second of its death. FORMAT, section 6.
 
+use bytes::Bytes;
+
 use super::error::FormatResult;
+use super::frame::{self, Codec, FrameKind};
 use super::varint::{Reader, Writer};
 use crate::types::{Epoch, Nonce, ObjectId};
 
@@ -49,6 +52,21 @@ impl ObjectTable {
             out.put_zigzag(entry.dead_secs);
         }
         out
+    }
+
+    /// The table in a frame of its own.
+    #[must_use]
+    pub fn encode_frame(&self) -> Vec<u8> {
+        frame::encode_frame(FrameKind::ObjectTable, (0, 0), Codec::None, &self.encode())
+    }
+
+    /// From a frame of its own.
+    ///
+    /// # Errors
+    /// The bytes are damaged or newer than this program.
+    pub fn decode_frame(bytes: &Bytes) -> FormatResult<Self> {
+        let (_, payload) = frame::decode_frame_of(FrameKind::ObjectTable, bytes)?;
+        Self::decode(&payload)
     }
 
     /// From the payload.

@@ -19,7 +19,7 @@ use std::ops::ControlFlow;
 use crate::kv::{KvRead, Miss, OpResult};
 use crate::types::{Ino, SegmentId};
 
-pub use tree::check_subtrees;
+pub use tree::{WrongCounters, check_subtrees, wrong_counters};
 
 /// Most faults that one check reports; those beyond are counted in a last one.
 pub const FAULTS_MAX: usize = 10_000;

@@ -27,10 +27,11 @@ const XATTR_CAPABILITY: &[u8] = b"security.capability";
 /// symlink or special file; `AccessDenied` for a default ACL on what is not a directory; `Stale`.
 pub fn setxattr(tx: &mut Txn<'_>, cx: &OpCx, ino: Ino, name: &[u8], value: &[u8], mode: XattrMode) -> OpResult<()> {
     let mut record = inode::load(tx, ino)?;
-    check_writable(&record, name)?;
+    check_name(name)?;
     if value.len() > XATTR_VALUE_BYTES_MAX {
         return Err(Error::new(ErrorKind::NameTooLong, format!("xattr value of {} bytes", value.len())).into());
     }
+    check_writable(&record, name)?;
     match name {
         XATTR_ACCESS => set_access_acl(tx, (ino, &mut record), Acl::decode(value)?)?,
         XATTR_DEFAULT => set_default_acl(tx, (ino, &record), Acl::decode(value)?)?,

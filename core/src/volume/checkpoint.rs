@@ -24,7 +24,7 @@ use crate::format::{
     RecordBody,
 };
 use crate::kv::{OpError, PageAddr, Txn};
-use crate::limits::{HEADS_KEPT, META_OBJECT_BYTES};
+use crate::limits::{HEADS_KEPT, LISTING_LAG_SECS, META_OBJECT_BYTES};
 use crate::ops;
 use crate::store::{GetRange, PutMode};
 use crate::tree::{Frozen, PinSet, Published};
@@ -86,8 +86,8 @@ pub(crate) struct Publisher {
     pub(crate) head: Head,
     /// All meta objects, live and waiting for deletion.
     table: BTreeMap<ObjectId, ObjectEntry>,
-    /// Heads published since the mount, oldest first: number and LSN.
-    kept: VecDeque<(u64, Lsn)>,
+    /// Heads in the store, oldest first: number, LSN (0 if not known) and the second since when they are known.
+    kept: VecDeque<(u64, Lsn, i64)>,
     /// Log batches in the store: epoch, number, last LSN.
     pub(crate) batches: VecDeque<(crate::types::Epoch, u64, Lsn)>,
 }
@@ -100,7 +100,25 @@ impl Publisher {
 
     /// The oldest head that may still be read, if it is known.
     pub(crate) fn oldest_kept(&self) -> Option<(u64, Lsn)> {
-        (self.kept.len() as u64 >= HEADS_KEPT).then(|| self.kept.front().copied()).flatten()
+        self.kept.front().map(|&(seq, lsn, _)| (seq, lsn))
+    }
+
+    /// Notes heads that were in the store before; what they cover is not known.
+    pub(crate) fn note_older(&mut self, mut seqs: Vec<u64>, now: i64) {
+        seqs.sort_unstable();
+        seqs.dedup();
+        self.kept = seqs.into_iter().map(|seq| (seq, Lsn(0), now)).collect();
+    }
+
+    /// Takes the heads that need not be kept any more: enough newer ones are there, and listings have had time to show them.
+    fn outdated(&mut self, now: i64) -> Vec<u64> {
+        let mut gone = Vec::new();
+        while self.kept.len() as u64 > HEADS_KEPT
+            && self.kept.front().is_some_and(|(_, _, since)| now - since >= LISTING_LAG_SECS)
+        {
+            gone.extend(self.kept.pop_front().map(|(seq, _, _)| seq));
+        }
+        gone
     }
 
     /// Meta objects that died in or before head `oldest`, and before second `cutoff`.
@@ -132,11 +150,8 @@ impl Publisher {
         self.table.values().filter(|e| e.stored_len > 0).map(|e| (e.object, e.stored_len))
     }
 
-    fn note_published(&mut self, head: Head) {
-        self.kept.push_back((head.seq, head.lsn));
-        while self.kept.len() as u64 > HEADS_KEPT {
-            self.kept.pop_front();
-        }
+    fn note_published(&mut self, head: Head, now: i64) {
+        self.kept.push_back((head.seq, head.lsn, now));
         self.head = head;
     }
 }
@@ -282,11 +297,11 @@ impl Shared {
         }
         self.state.write().tree.settle(written.published);
         publisher.table = written.table;
-        publisher.note_published(head);
+        publisher.note_published(head, self.env.clock.now().secs);
         self.pages.set_lengths(publisher.lengths());
         // Only a convenience for the next mount: the store has the head.
         let entries = publisher.table.values().copied().collect();
-        let copies = [(TABLE_COPY, ObjectTable { entries }.encode()), (HEAD_COPY, bytes.to_vec())];
+        let copies = [(TABLE_COPY, ObjectTable { entries }.encode_frame()), (HEAD_COPY, bytes.to_vec())];
         if let Err(error) = copies.iter().try_for_each(|(name, content)| self.env.dir.replace(name, content)) {
             tracing::warn!("cannot keep a local copy of the head: {error}");
         }
@@ -385,7 +400,9 @@ impl Shared {
         }
         let key = self.storage.layout.meta_key(object);
         let body = Bytes::from(body);
-        self.until_stored(|| Box::pin(self.storage.put(&key, vec![body.clone()], PutMode::Fresh))).await
+        self.until_stored(|| Box::pin(self.storage.put(&key, vec![body.clone()], PutMode::Fresh))).await?;
+        self.disk.put(ObjectKind::Meta, object, 0, &body);
+        Ok(())
     }
 
     fn new_head(&self, publisher: &Publisher, written: &Written, wish: Wish, numbers: &Numbers) -> Head {
@@ -463,10 +480,8 @@ impl Shared {
             tracing::warn!("cannot remove a replay log file that a head covers: {error}");
         }
         self.room.notify_waiters();
-        let mut old = Vec::new();
-        if publisher.head.seq > HEADS_KEPT {
-            old.push(head_key(publisher.head.seq - HEADS_KEPT));
-        }
+        let outdated = publisher.outdated(self.env.clock.now().secs);
+        let mut old: Vec<_> = outdated.into_iter().map(head_key).collect();
         self.commits.hand_over(&mut publisher.batches);
         if let Some((_, oldest)) = publisher.oldest_kept() {
             while publisher.batches.front().is_some_and(|(_, _, last)| *last <= oldest) {

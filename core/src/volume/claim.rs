@@ -76,12 +76,22 @@ impl OwnerFile {
     }
 }
 
-/// The head with the highest number, found by listing and then, as listings may lag, by asking for the next number.
+/// The head with the highest number, found by listing and then, as listings may lag, by asking for the next number. `known`: the
+/// newest that has been seen before, which must still be there or have been followed by others; 0 for none.
 ///
 /// # Errors
-/// [`ErrorKind::Corrupt`] when no head can be read; the store's errors.
-pub(crate) async fn newest_head(storage: &Storage) -> Result<Option<Head>> {
-    let mut newest = 0;
+/// [`ErrorKind::Corrupt`] when it cannot be read or is missing; the store's errors.
+pub(crate) async fn newest_head(storage: &Storage, known: u64) -> Result<Option<Head>> {
+    Ok(heads(storage, known).await?.0)
+}
+
+/// The newest head, as [`newest_head`] finds it, and the numbers of all heads seen on the way.
+///
+/// # Errors
+/// As [`newest_head`].
+pub(crate) async fn heads(storage: &Storage, known: u64) -> Result<(Option<Head>, Vec<u64>)> {
+    let mut newest = known;
+    let mut listed = Vec::new();
     let mut after = None;
     loop {
         let page = storage
@@ -89,7 +99,8 @@ pub(crate) async fn newest_head(storage: &Storage) -> Result<Option<Head>> {
             .list(0, HEAD_PREFIX, after.as_deref())
             .await
             .map_err(|e| store_error("list", &ObjectKey::home(HEAD_PREFIX), e))?;
-        newest = page.objects.iter().filter_map(|o| parse_head_path(&o.key.path)).fold(newest, u64::max);
+        listed.extend(page.objects.iter().filter_map(|o| parse_head_path(&o.key.path)));
+        newest = listed.iter().copied().fold(newest, u64::max);
         match page.next {
             Some(next) => after = Some(next),
             None => break,
@@ -97,23 +108,38 @@ pub(crate) async fn newest_head(storage: &Storage) -> Result<Option<Head>> {
     }
     let mut found = None;
     if newest > 0 {
-        found = Some(read_head(storage, newest).await?);
+        found = Some(read_head(storage, newest).await.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => {
+                let place = storage.store.describe();
+                let why = "older ones do not hold what was changed since; run fsck";
+                let what = format!("the newest head, object {}, is missing from {place}: {why}", head_key(newest));
+                Error::new(ErrorKind::Corrupt, what)
+            }
+            _ => error,
+        })?);
     }
     for seq in newest + 1..newest + HEAD_PROBE_MAX {
         match read_head(storage, seq).await {
-            Ok(head) => found = Some(head),
+            Ok(head) => {
+                listed.push(seq);
+                found = Some(head);
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => break,
             Err(error) => return Err(error),
         }
     }
-    Ok(found)
+    Ok((found, listed))
 }
 
 /// Reads and checks one head.
 pub(crate) async fn read_head(storage: &Storage, seq: u64) -> Result<Head> {
     let key = head_key(seq);
     let bytes = storage.get(&key, GetRange::Full).await?;
-    let head = Head::decode_object(&bytes).map_err(|e| Error::from(e).context_prefix(&format!("object {key}")))?;
+    let head = Head::decode_object(&bytes).map_err(|e| {
+        let error = Error::from(e);
+        let what = format!("head {seq} (object {key}) cannot be read, run fsck");
+        error.context_prefix(&what)
+    })?;
     if head.seq != seq {
         return Err(Error::new(ErrorKind::Corrupt, format!("object {key} holds head {}; run fsck", head.seq)));
     }

@@ -70,6 +70,9 @@ impl Shared {
     /// # Errors
     /// The store's; nothing is lost, the rest is tried again later.
     pub(crate) async fn collect(self: &Arc<Self>, publisher: &mut Publisher) -> Result<()> {
+        if self.deletions_held.load(std::sync::atomic::Ordering::Acquire) > 0 {
+            return Ok(());
+        }
         let Some((oldest_seq, oldest_lsn)) = publisher.oldest_kept() else { return Ok(()) };
         let cutoff = self.env.clock.now().secs - i64::try_from(self.options.delete_grace.as_secs()).unwrap_or(i64::MAX);
         let data = self.view(|kv| due_data(kv, oldest_lsn, cutoff)).await?;
@@ -90,6 +93,12 @@ impl Shared {
             tracing::warn!("cannot delete dead object {key}: {error}; it is tried again later");
         }
         let gone = |key| !failed.iter().any(|(k, _)| *k == key);
+        for id in &data {
+            self.disk.remove(ObjectKind::Data, *id);
+        }
+        for id in &meta {
+            self.disk.remove(ObjectKind::Meta, *id);
+        }
         let data: Vec<_> = data.into_iter().filter(|id| gone(self.storage.layout.data_key(*id))).collect();
         publisher.forget_meta(meta.into_iter().filter(|id| gone(self.storage.layout.meta_key(*id))));
         let ((), lsn) = self

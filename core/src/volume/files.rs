@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use crate::error::{ErrorKind, Result};
 use crate::fs::{
-    Attr, Caller, DirEntry, FallocateMode, FileKind, FileLock, FileSystem, Handle, LockFamily, LockKind, NewNode, OpenFlags,
-    RenameMode, SeekWhence, SetAttr, StatFs, WriteFlags, XattrMode,
+    Attr, Caller, DirEntry, FallocateMode, FileKind, FileLock, FileSystem, Handle, LockFamily, LockKind, NewNode,
+    OpenFlags, RenameMode, SeekWhence, SetAttr, StatFs, WriteFlags, XattrMode,
 };
 use crate::kv::OpResult;
 use crate::locks::LockOwner;
@@ -389,6 +389,9 @@ impl FileSystem for Volume {
     }
 
     async fn fallocate(&self, handle: Handle, offset: u64, len: u64, mode: FallocateMode) -> Result<()> {
+        if len == 0 {
+            return Err(ErrorKind::InvalidArgument.into());
+        }
         let file = self.shared.writable_file(handle)?;
         self.change(Caller::default(), |tx, cx, _| ops::fallocate(tx, cx, file.ino, offset, len, mode)).await.map(drop)
     }

@@ -11,7 +11,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::disk_cache::DiskCache;
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::ObjectKind;
 use crate::format::frame::{FrameKind, decode_frame_of};
 use crate::format::segment::FrameLoc;
 use crate::frame_cache::{FrameCache, FrameKey};
@@ -55,6 +57,7 @@ impl Flight {
 struct Inner {
     storage: Arc<Storage>,
     cache: Arc<FrameCache>,
+    disk: Arc<DiskCache>,
     flights: Mutex<HashMap<FrameKey, Arc<Flight>>>,
 }
 
@@ -71,8 +74,8 @@ enum Got {
 }
 
 impl FrameReader {
-    pub(crate) fn new(storage: Arc<Storage>, cache: Arc<FrameCache>) -> Self {
-        Self { inner: Arc::new(Inner { storage, cache, flights: Mutex::new(HashMap::new()) }) }
+    pub(crate) fn new(storage: Arc<Storage>, cache: Arc<FrameCache>, disk: Arc<DiskCache>) -> Self {
+        Self { inner: Arc::new(Inner { storage, cache, disk, flights: Mutex::new(HashMap::new()) }) }
     }
 
     /// The cache below, for budgets and statistics.
@@ -145,7 +148,39 @@ fn run_bytes(run: &[(Wanted, Arc<Flight>)]) -> u64 {
 }
 
 impl Inner {
+    /// Takes what the disk cache has, then the rest in as few GETs as it lies in.
     async fn fetch(&self, run: Vec<(Wanted, Arc<Flight>)>) {
+        let mut rest: Vec<(Wanted, Arc<Flight>)> = Vec::new();
+        for (want, flight) in run {
+            match self.look_on_disk(&want) {
+                Some(frame) => self.land(&want, &flight, Ok(frame)),
+                None => {
+                    if !rest.last().is_none_or(|(last, _)| follows(&last.at, &want.at)) {
+                        self.fetch_stored(std::mem::take(&mut rest)).await;
+                    }
+                    rest.push((want, flight));
+                }
+            }
+        }
+        if !rest.is_empty() {
+            self.fetch_stored(rest).await;
+        }
+    }
+
+    fn look_on_disk(&self, want: &Wanted) -> Option<Bytes> {
+        let frame = self.disk.get(ObjectKind::Data, want.at.object, want.at.offset, want.at.total_len)?;
+        self.decode(want, &frame, false).ok()
+    }
+
+    fn land(&self, want: &Wanted, flight: &Flight, frame: Outcome) {
+        if let Ok(frame) = &frame {
+            self.cache.insert(want.key, frame.clone());
+        }
+        self.flights.lock().remove(&want.key);
+        flight.land(frame);
+    }
+
+    async fn fetch_stored(&self, run: Vec<(Wanted, Arc<Flight>)>) {
         let first = run[0].0.at;
         let range = GetRange::Bounded { offset: first.offset, len: run_bytes(&run) };
         let outcome = self.storage.get_data(first.object, range).await.map_err(Arc::new);
@@ -155,11 +190,10 @@ impl Inner {
                 let end = start + want.at.total_len as usize;
                 self.decode(want, &bytes.slice(start..end), run.len() > 1).map_err(Arc::new)
             });
-            if let Ok(frame) = &frame {
-                self.cache.insert(want.key, frame.clone());
-            }
-            self.flights.lock().remove(&want.key);
-            flight.land(frame);
+            self.land(want, flight, frame);
+        }
+        if let Ok(bytes) = &outcome {
+            self.disk.put(ObjectKind::Data, first.object, first.offset, bytes);
         }
     }
 

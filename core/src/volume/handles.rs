@@ -69,7 +69,7 @@ impl DirStream {
         let first = cookie.max(FIRST_ENTRY - 1) + 1 - FIRST_ENTRY;
         match first.checked_sub(names.base) {
             Some(keep) if keep <= names.recent.len() as u64 => {
-                names.recent.truncate(usize::try_from(keep).unwrap_or(0))
+                names.recent.truncate(usize::try_from(keep).unwrap_or(0));
             }
             _ => {
                 names.recent.clear();
@@ -78,7 +78,7 @@ impl DirStream {
         }
         for (i, name) in given.enumerate() {
             let at = first + i as u64;
-            if at % SPARSE_STEP == 0 {
+            if at.is_multiple_of(SPARSE_STEP) {
                 names.sparse.insert(at, name.into());
             }
             names.recent.push_back(name.into());

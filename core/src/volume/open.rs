@@ -5,7 +5,7 @@
 //! under its last claim, and claims anew when the store is back.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,12 +13,14 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use crate::config::VolumeOptions;
+use crate::disk_cache::DiskCache;
 use crate::engine::Engine;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout::{LOG_PREFIX, head_key, parse_log_path};
 use crate::format::{Head, ObjectTable, Tier, VolumeMeta};
 use crate::fs::Caller;
+use crate::limits::MOUNT_PATIENCE;
 use crate::locks::LockTable;
 use crate::ops;
 use crate::store::{ObjectKey, ObjectStore};
@@ -26,7 +28,7 @@ use crate::tree::{PageLimits, PinSet, Tree};
 use crate::types::{Epoch, Ino, Lsn};
 use crate::volume::checkpoint::{Checkpoints, HEAD_COPY, Publisher, TABLE_COPY, Wish};
 use crate::volume::claim::{
-    OwnerFile, Standing, check_claimable, check_fencing, claim, create_head, intend_claim, newest_head, standing,
+    OwnerFile, Standing, check_claimable, check_fencing, claim, create_head, heads, intend_claim, standing,
 };
 use crate::volume::commit::Commits;
 use crate::volume::create::read_volume_meta;
@@ -51,6 +53,8 @@ struct Found {
     table: ObjectTable,
     owner: OwnerFile,
     claimed: bool,
+    /// Numbers of the heads in the store, as far as they are known.
+    heads: Vec<u64>,
 }
 
 impl Volume {
@@ -154,7 +158,7 @@ impl Volume {
     ///
     /// # Errors
     /// A page cannot be read.
-    pub async fn check(&self) -> Result<Vec<ops::check::Fault>> {
+    pub async fn check_metadata(&self) -> Result<Vec<ops::check::Fault>> {
         self.shared.view(ops::check::check_all).await
     }
 
@@ -197,20 +201,24 @@ impl Shared {
 }
 
 async fn find_online(env: &Env, store: &Arc<dyn ObjectStore>, options: &VolumeOptions) -> Result<Found> {
-    let meta = read_volume_meta(store, options.operation_timeout).await?;
+    // A volume that can be mounted from local copies does not wait long for a store that is away.
+    let known_here = !options.take_over && env.dir.read(META_COPY).is_ok();
+    let patience = if known_here { options.operation_timeout.min(MOUNT_PATIENCE) } else { options.operation_timeout };
+    let meta = read_volume_meta(store, patience).await?;
     let storage = Storage { store: Arc::clone(store), layout: meta.layout, timeout: options.operation_timeout };
     let mut owner = OwnerFile::load(&*env.dir, meta.uuid)?;
     let no_head = || {
         let place = store.describe();
         Error::new(ErrorKind::Corrupt, format!("the volume at {place} has no head; run fsck --rebuild"))
     };
-    let newest = newest_head(&storage).await?.ok_or_else(no_head)?;
+    let (newest, heads) = heads(&storage, known_head(env, &meta)).await?;
+    let newest = newest.ok_or_else(no_head)?;
     if newest.volume != meta.uuid {
         return Err(Error::new(ErrorKind::Corrupt, format!("head {} belongs to volume {}", newest.seq, newest.volume)));
     }
     let table = read_table(&storage, &newest).await?;
     if options.read_only {
-        return Ok(Found { meta, head: newest, table, owner, claimed: true });
+        return Ok(Found { meta, head: newest, table, owner, claimed: true, heads });
     }
     check_claimable(&newest, &owner, options)?;
     if !owner.probed {
@@ -222,9 +230,16 @@ async fn find_online(env: &Env, store: &Arc<dyn ObjectStore>, options: &VolumeOp
         ErrorKind::AlreadyExists => Error::new(ErrorKind::Busy, "another owner claimed the volume at this very moment"),
         _ => e,
     })?;
+    let head_seq = head.seq;
     keep_copy(env, HEAD_COPY, &head.encode_object())?;
-    keep_copy(env, TABLE_COPY, &table.encode())?;
-    Ok(Found { meta, head, table, owner, claimed: true })
+    keep_copy(env, TABLE_COPY, &table.encode_frame())?;
+    Ok(Found { meta, head, table, owner, claimed: true, heads: heads.into_iter().chain([head_seq]).collect() })
+}
+
+/// Number of the newest head that this host has seen; 0 if none.
+fn known_head(env: &Env, meta: &VolumeMeta) -> u64 {
+    let copy = env.dir.read(HEAD_COPY).ok().and_then(|bytes| Head::decode_object(&Bytes::from(bytes)).ok());
+    copy.filter(|head| head.volume == meta.uuid).map_or(0, |head| head.seq)
 }
 
 /// The volume as this host last knew it.
@@ -233,15 +248,21 @@ fn find_offline(env: &Env, error: Error) -> Result<Found> {
     let (Some(meta), Some(head), Some(table)) = (read(META_COPY), read(HEAD_COPY), read(TABLE_COPY)) else {
         return Err(error.context_prefix("the volume was never open on this computer"));
     };
-    let meta = VolumeMeta::decode(&meta)?;
+    let copy = |name: &str| format!("the copy {name} in the state directory is damaged, mount with the store");
+    let meta = VolumeMeta::decode(&meta).map_err(|e| Error::from(e).context_prefix(&copy(META_COPY)))?;
     let owner = OwnerFile::load(&*env.dir, meta.uuid)?;
-    let head = Head::decode_object(&head)?;
+    let head = Head::decode_object(&head).map_err(|e| Error::from(e).context_prefix(&copy(HEAD_COPY)))?;
+    let table = ObjectTable::decode_frame(&table).map_err(|e| Error::from(e).context_prefix(&copy(TABLE_COPY)))?;
+    if head.volume != meta.uuid {
+        let why = format!("head.bin in the state directory is of volume {}, volume.json of {}", head.volume, meta.uuid);
+        return Err(Error::new(ErrorKind::Corrupt, why));
+    }
     if !owner.owns(head.epoch, head.claim) {
         // Somebody else has had the volume since: what was written here now could never be brought in.
         return Err(error);
     }
     tracing::warn!(volume = %meta.name, "mounting without the store: {error}");
-    Ok(Found { meta, head, table: ObjectTable::decode(&table)?, owner, claimed: false })
+    Ok(Found { meta, heads: vec![head.seq], head, table, owner, claimed: false })
 }
 
 fn keep_copy(env: &Env, name: &str, bytes: &[u8]) -> Result<()> {
@@ -256,11 +277,19 @@ async fn assemble(
     found: Found,
     (tag, cache): (u32, Arc<crate::frame_cache::FrameCache>),
 ) -> Result<(Arc<Shared>, Publisher)> {
-    let Found { meta, head, table, owner, claimed } = found;
+    let Found { meta, head, table, owner, claimed, heads } = found;
     let storage = Arc::new(Storage { store, layout: meta.layout, timeout: options.operation_timeout });
     let staging = Arc::new(Staging::new(Arc::clone(&env.dir), meta.frame_size, options.max_flush_size));
-    let pages = PageLoader::new(Arc::clone(&storage), Arc::clone(&engine.pages), tag, engine.reads_around());
+    let disk = Arc::new(DiskCache::open(Arc::clone(&env.dir), options.disk_cache_bytes));
+    let pages = PageLoader::new(
+        Arc::clone(&storage),
+        Arc::clone(&engine.pages),
+        Some(Arc::clone(&disk)),
+        tag,
+        engine.reads_around(),
+    );
     let mut publisher = Publisher::new(head.clone(), table);
+    publisher.note_older(heads, env.clock.now().secs);
     pages.set_lengths(publisher.lengths());
     let recovered = {
         let tree = Tree::open(Arc::clone(&engine.pages), tag, PageLimits::default(), head.root);
@@ -312,7 +341,7 @@ async fn assemble(
     let uploads = Uploads::new(engine.uploads_max(options.max_flush_size, options.uploads_max));
     let next_nonce = nonce_max + 1;
     let shared = Arc::new(Shared {
-        frames: FrameReader::new(Arc::clone(&storage), cache),
+        frames: FrameReader::new(Arc::clone(&storage), cache, Arc::clone(&disk)),
         commits: Commits::new(meta.tier, head.lsn, last),
         engine,
         env,
@@ -320,6 +349,7 @@ async fn assemble(
         options,
         storage,
         tag,
+        disk,
         state: RwLock::new(state),
         log,
         staging,
@@ -335,6 +365,7 @@ async fn assemble(
         stopping: AtomicBool::new(false),
         stop: Notify::new(),
         tasks: Mutex::default(),
+        deletions_held: AtomicUsize::new(0),
         room: Notify::new(),
         claimed: tokio::sync::watch::channel(claimed).0,
         opened: tokio::sync::watch::channel(false).0,
@@ -427,7 +458,7 @@ impl Shared {
         if self.is_claimed() {
             return Ok(());
         }
-        let newest = self.until_stored(|| Box::pin(newest_head(&self.storage))).await?;
+        let (newest, seqs) = self.until_stored(|| Box::pin(heads(&self.storage, 0))).await?;
         let mut owner = OwnerFile::load(&*self.env.dir, self.meta.uuid)?;
         let newest = match newest.map(|n| (standing(&n, &publisher.head, &owner), n)) {
             Some((Standing::Same, newest)) => newest,
@@ -455,6 +486,7 @@ impl Shared {
             self.log.rotate(state.next_lsn, self.log_header(state.next_lsn));
         }
         self.commits.new_epoch();
+        publisher.note_older(seqs.into_iter().chain([head.seq]).collect(), self.env.clock.now().secs);
         publisher.head = head;
         self.claimed.send_replace(true);
         Ok(())

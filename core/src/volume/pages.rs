@@ -10,7 +10,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::disk_cache::DiskCache;
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::ObjectKind;
 use crate::format::frame::{FRAME_HEADER_LEN, FrameHeader, FrameKind, decode_frame_of};
 use crate::kv::{Miss, PageAddr};
 use crate::limits::META_READ_AROUND;
@@ -25,18 +27,27 @@ pub(crate) struct PageLoader {
     cache: Arc<PageCache>,
     tag: u32,
     read_around: bool,
+    /// Absent for a check, which wants to see the store.
+    disk: Option<Arc<DiskCache>>,
     in_flight: Mutex<HashMap<PageAddr, Arc<Notify>>>,
     /// Stored lengths of meta objects, for the read-around.
     lengths: Mutex<HashMap<ObjectId, u64>>,
 }
 
 impl PageLoader {
-    pub(crate) fn new(storage: Arc<Storage>, cache: Arc<PageCache>, tag: u32, read_around: bool) -> Self {
+    pub(crate) fn new(
+        storage: Arc<Storage>,
+        cache: Arc<PageCache>,
+        disk: Option<Arc<DiskCache>>,
+        tag: u32,
+        read_around: bool,
+    ) -> Self {
         Self {
             storage,
             cache,
             tag,
             read_around,
+            disk,
             in_flight: Mutex::new(HashMap::new()),
             lengths: Mutex::new(HashMap::new()),
         }
@@ -83,6 +94,12 @@ impl PageLoader {
 
     async fn fetch(&self, addr: PageAddr) -> Result<Arc<crate::tree::Node>> {
         let start = u64::from(addr.offset);
+        if let Some(disk) = &self.disk
+            && let Some(frame) = disk.get(ObjectKind::Meta, addr.object, start, addr.len)
+            && let Ok(node) = self.keep(addr, &frame)
+        {
+            return Ok(node);
+        }
         let own = u64::from(addr.len);
         let len = match self.lengths.lock().get(&addr.object) {
             Some(total) if self.read_around && start < *total => own.max(META_READ_AROUND.min(total - start)),
@@ -91,6 +108,9 @@ impl PageLoader {
         let bytes = self.storage.get_meta(addr.object, GetRange::Bounded { offset: start, len }).await?;
         let first = self.keep(addr, &bytes.slice(..usize::try_from(own).unwrap_or(usize::MAX).min(bytes.len())))?;
         self.keep_neighbours(addr, &bytes);
+        if let Some(disk) = &self.disk {
+            disk.put(ObjectKind::Meta, addr.object, start, &bytes);
+        }
         Ok(first)
     }
 
@@ -117,7 +137,7 @@ impl PageLoader {
             }
             let Ok(len) = u32::try_from(total) else { return };
             let next = PageAddr { object: addr.object, offset: addr.offset + at as u32, len };
-            if self.cache.get(self.tag, next).is_none() && self.keep(next, &bytes.slice(at..at + total)).is_err() {
+            if !self.cache.contains(self.tag, next) && self.keep(next, &bytes.slice(at..at + total)).is_err() {
                 return;
             }
             at += total;

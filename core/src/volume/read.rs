@@ -70,12 +70,18 @@ impl Shared {
         len: u64,
         ahead: &ReadAhead,
     ) -> Result<Vec<Bytes>> {
-        let pieces = self.view(|kv| self.plan(kv, ino, offset, len)).await?;
+        let pieces = match self.view(|kv| self.plan(kv, ino, offset, len)).await {
+            Err(error) if error.kind() == ErrorKind::Corrupt => return Err(self.in_file(error, ino, offset).await),
+            other => other?,
+        };
         let window_max = self.options.read_ahead_max.min(self.frames.cache().budget() / 4);
         if let Some((from, count)) = ahead.note(offset, len, window_max) {
             self.fetch_ahead(ino, from, count);
         }
-        self.collect_bytes(pieces).await.map_err(|e| e.context_prefix(&format!("inode {ino} at {offset}")))
+        match self.collect_bytes(pieces).await {
+            Ok(bytes) => Ok(bytes),
+            Err(error) => Err(self.in_file(error, ino, offset).await),
+        }
     }
 
     fn fetch_ahead(self: &Arc<Self>, ino: Ino, from: u64, count: u64) {

@@ -57,8 +57,11 @@ pub(crate) struct Recovery<'r> {
 async fn read_meta(storage: &Storage, addr: PageAddr, kind: crate::format::FrameKind) -> Result<Bytes> {
     let range = GetRange::Bounded { offset: addr.offset.into(), len: addr.len.into() };
     let frame = storage.get_meta(addr.object, range).await?;
-    let (_, payload) = crate::format::frame::decode_frame_of(kind, &frame)
-        .map_err(|e| Error::from(e).context_prefix(&storage.describe_meta(addr.object)))?;
+    let (_, payload) = crate::format::frame::decode_frame_of(kind, &frame).map_err(|e| {
+        let what =
+            format!("frame at {} of object {} is damaged, run fsck", addr.offset, storage.describe_meta(addr.object));
+        Error::from(e).context_prefix(&what)
+    })?;
     Ok(payload)
 }
 
@@ -235,14 +238,13 @@ impl Recovery<'_> {
             if self.staging.get(data.segment).is_none() && self.is_located(data.segment).await? {
                 continue;
             }
-            if !self.verify(data)? {
-                return Ok(false);
-            }
-            runs.push(data);
+            let Some(bytes) = self.verify(data)? else { return Ok(false) };
+            runs.push((data, bytes));
         }
-        for data in runs {
+        for (data, bytes) in runs {
             let segment = self.staging.recover(data.segment).map_err(|e| local_error("open a staging file", e))?;
             self.staging.recover_run(&segment, data.position, data.len, data.ino, data.file_offset);
+            segment.note_sums(&bytes, data.position, data.crc);
             self.nonce_max = self.nonce_max.max(data.segment.nonce.0);
         }
         Ok(true)
@@ -262,16 +264,17 @@ impl Recovery<'_> {
         }
     }
 
-    fn verify(&self, data: &DataRef) -> Result<bool> {
+    /// The staged bytes that a record names, if they are there and true.
+    fn verify(&self, data: &DataRef) -> Result<Option<Vec<u8>>> {
         let file = match self.env.dir.open(&stage_path(data.segment), OpenMode::Read) {
             Ok(file) => file,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(local_error("open a staging file", e)),
         };
         let mut buf = vec![0; usize::try_from(data.len).unwrap_or(usize::MAX)];
         match file.read_exact_at(&mut buf, data.position) {
-            Ok(()) => Ok(crc32c::crc32c(&buf) == data.crc),
-            Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+            Ok(()) => Ok((crc32c::crc32c(&buf) == data.crc).then_some(buf)),
+            Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
             Err(e) => Err(local_error("read a staging file", e)),
         }
     }

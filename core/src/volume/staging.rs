@@ -45,9 +45,19 @@ pub(crate) struct Slot {
     pub(crate) dropped: bool,
 }
 
+/// Checksum of a run of staged bytes inside one slot.
+#[derive(Clone, Copy, Debug)]
+struct Sum {
+    offset: u32,
+    len: u32,
+    crc: u32,
+}
+
 #[derive(Debug)]
 struct SegState {
     slots: Vec<Slot>,
+    /// What the bytes of each slot must be, so that a disk that lies is found before they go up.
+    sums: HashMap<u32, Vec<Sum>>,
     bytes: u64,
     writers: u32,
     sealed: bool,
@@ -104,6 +114,7 @@ impl StagedSegment {
     fn new(dir: Arc<dyn LocalDir>, id: SegmentId, slot_bytes: u64, new_names: Arc<AtomicBool>) -> Self {
         let state = SegState {
             slots: Vec::new(),
+            sums: HashMap::new(),
             bytes: 0,
             writers: 0,
             sealed: false,
@@ -146,6 +157,29 @@ impl StagedSegment {
         self.file()?.write_all_at(data, position)?;
         self.unsynced.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Remembers the checksum of bytes just written (or found whole at recovery): `crc` is that of all of `data`.
+    pub(crate) fn note_sums(&self, data: &[u8], position: u64, crc: u32) {
+        let mut state = self.state.lock();
+        let mut done = 0;
+        for (slot, inside, part) in slots_of(self.slot_bytes, position, data.len() as u64) {
+            let bytes = &data[done..done + part as usize];
+            let crc = if bytes.len() == data.len() { crc } else { crc32c::crc32c(bytes) };
+            note_sum(state.sums.entry(slot as u32).or_default(), Sum { offset: inside as u32, len: part as u32, crc });
+            done += part as usize;
+        }
+    }
+
+    /// Whether the bytes of a slot are those that were written.
+    pub(crate) fn check_sums(&self, slot: u32, bytes: &[u8]) -> bool {
+        let state = self.state.lock();
+        state.sums.get(&slot).is_none_or(|sums| {
+            sums.iter().all(|s| {
+                let range = s.offset as usize..(s.offset + s.len) as usize;
+                bytes.get(range).is_some_and(|b| crc32c::crc32c(b) == s.crc)
+            })
+        })
     }
 
     /// Reads staged bytes.
@@ -220,6 +254,17 @@ impl StagedSegment {
                 slot.live = if alive { slot.live + part } else { slot.live.saturating_sub(part) };
             }
         }
+    }
+}
+
+/// Adds a run's checksum, joined to the run it follows.
+fn note_sum(sums: &mut Vec<Sum>, new: Sum) {
+    match sums.iter_mut().find(|s| s.offset + s.len == new.offset) {
+        Some(before) => {
+            before.crc = crc32c::crc32c_combine(before.crc, new.crc, new.len as usize);
+            before.len += new.len;
+        }
+        None => sums.push(new),
     }
 }
 

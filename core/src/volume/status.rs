@@ -70,6 +70,8 @@ pub struct VolumeStatus {
     pub page_cache_bytes: u64,
     /// Memory of cached file data of this volume.
     pub data_cache_bytes: u64,
+    /// Cache on the local disk of this volume.
+    pub disk_cache_bytes: u64,
 }
 
 /// What is known of the store's health.
@@ -144,6 +146,7 @@ impl Shared {
             dirty_metadata_bytes: state.tree.dirty_bytes() as u64,
             page_cache_bytes: self.engine.pages.used_bytes() as u64,
             data_cache_bytes: self.frames.cache().used_bytes(),
+            disk_cache_bytes: self.disk.used_bytes(),
         }
     }
 }

@@ -22,11 +22,24 @@ pub(crate) struct Storage {
 
 impl Storage {
     pub(crate) async fn get_meta(&self, id: ObjectId, range: GetRange) -> Result<Bytes> {
-        self.get(&self.layout.meta_key(id), range).await
+        self.get_named(&self.layout.meta_key(id), range).await
     }
 
     pub(crate) async fn get_data(&self, id: ObjectId, range: GetRange) -> Result<Bytes> {
-        self.get(&self.layout.data_key(id), range).await
+        self.get_named(&self.layout.data_key(id), range).await
+    }
+
+    /// Reads an object that the volume's metadata names: its absence is damage.
+    async fn get_named(&self, key: &ObjectKey, range: GetRange) -> Result<Bytes> {
+        self.get(key, range).await.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => {
+                let place = self.store.describe();
+                let what = format!("object {key} is missing from {place}, and the volume needs it; run fsck");
+                Error::with_source(ErrorKind::Corrupt, what, error)
+            }
+            ErrorKind::Corrupt => error.context_prefix(&format!("object {key} is not whole, run fsck")),
+            _ => error,
+        })
     }
 
     pub(crate) fn describe_meta(&self, id: ObjectId) -> String {

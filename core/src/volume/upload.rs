@@ -94,6 +94,8 @@ impl Shared {
         let key = self.storage.layout.data_key(plan.object);
         self.until_stored(|| Box::pin(self.storage.put(&key, vec![plan.body.clone()], PutMode::Fresh))).await?;
         let lsn = self.put_location(segment, &plan).await?;
+        // What was just written is what is likely to be read, also while the store is away.
+        self.disk.put(ObjectKind::Data, plan.object, 0, &plan.body);
         segment.set_uploaded(Uploaded { lsn, overlay: plan.overlay });
         self.uploads.progress.notify_waiters();
         Ok(())
@@ -140,7 +142,12 @@ impl Shared {
             .append_with(number, FrameKind::Data, owner, codec, |buf| {
                 let start = buf.len();
                 buf.resize(start + slot.filled as usize, 0);
-                segment.read(&mut buf[start..], position)
+                segment.read(&mut buf[start..], position)?;
+                if segment.check_sums(number, &buf[start..]) {
+                    Ok(())
+                } else {
+                    Err(std::io::Error::other("the local disk gave back other bytes than were written"))
+                }
             })
             .map_err(|e| {
                 Error::with_source(ErrorKind::Io, format!("cannot read staged segment {} at {position}", segment.id), e)

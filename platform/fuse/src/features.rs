@@ -14,13 +14,14 @@ const WRITE_BYTES_MAX: u32 = 1024 * 1024;
 /// - `FUSE_HANDLE_KILLPRIV_V2`: the file system clears set-user-id bits, so the kernel need not ask for `security.capability` before
 ///   each write. Only the flag on writes reaches us; see `adapter` for truncation, opening and fallocate.
 /// - `FUSE_EXPORT_SUPPORT`: `.` and `..` are understood by lookup, so file handles (NFS export) outlive the kernel's cache.
+/// - No `FUSE_ATOMIC_O_TRUNC`: the kernel would send the truncation with the open, before it looks whether the file is a running
+///   program (ETXTBSY): the program would be cut all the same. A separate setattr comes after that look.
 /// - No `FUSE_WRITEBACK_CACHE`: it acknowledges writes before the engine knows of them.
 /// - No `FUSE_FLOCK_LOCKS`: see [`LockScope`].
 const WANTED: &[InitFlags] = &[
     InitFlags::FUSE_ASYNC_READ,
     InitFlags::FUSE_BIG_WRITES,
     InitFlags::FUSE_MAX_PAGES,
-    InitFlags::FUSE_ATOMIC_O_TRUNC,
     InitFlags::FUSE_EXPORT_SUPPORT,
     InitFlags::FUSE_DONT_MASK,
     InitFlags::FUSE_POSIX_ACL,

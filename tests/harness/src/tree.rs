@@ -55,11 +55,17 @@ pub struct Node {
 /// # Errors
 /// The first error of the file system, with the path.
 pub async fn snapshot<F: FileSystem>(fs: &F) -> Result<TreeSnapshot> {
-    let mut walk = Walk { fs, snapshot: TreeSnapshot::default(), first_links: BTreeMap::new() };
+    let mut walk = Walk { fs, snapshot: TreeSnapshot::default(), first_links: BTreeMap::new(), files: Vec::new() };
     let mut to_visit = vec![(b"/".to_vec(), Ino::ROOT)];
     while let Some((path, ino)) = to_visit.pop() {
         let children = walk.visit(&path, ino).await.map_err(|e| in_path(e, &path))?;
         to_visit.extend(children.into_iter().rev());
+    }
+    for (path, ino, size) in std::mem::take(&mut walk.files) {
+        let hash = content_hash(fs, ino, size).await.map_err(|e| in_path(e, &path))?;
+        if let Some(node) = walk.snapshot.nodes.get_mut(&path) {
+            node.content_hash = hash;
+        }
     }
     Ok(walk.snapshot)
 }
@@ -116,6 +122,7 @@ struct Walk<'a, F> {
     fs: &'a F,
     snapshot: TreeSnapshot,
     first_links: BTreeMap<Ino, Vec<u8>>,
+    files: Vec<(Vec<u8>, Ino, u64)>,
 }
 
 impl<F: FileSystem> Walk<'_, F> {
@@ -126,7 +133,8 @@ impl<F: FileSystem> Walk<'_, F> {
         node.xattrs = self.xattrs(ino).await?;
         let mut children = Vec::new();
         match attr.kind {
-            FileKind::File => node.content_hash = content_hash(self.fs, ino, attr.size).await?,
+            // Read last: what is read depends on where holes are, and must not show in access times.
+            FileKind::File => self.files.push((path.to_vec(), ino, attr.size)),
             FileKind::Symlink => node.symlink_target = Some(self.fs.readlink(ino).await?.to_vec()),
             FileKind::Dir => children = self.children(path, ino).await?,
             FileKind::Fifo | FileKind::Socket | FileKind::CharDevice | FileKind::BlockDevice => {}

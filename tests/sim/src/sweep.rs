@@ -313,7 +313,7 @@ fn find_prefix(expected: &Expected, there: &TreeSnapshot, floor: usize, ceiling:
 }
 
 async fn check(machine: &Machine) -> Result<(), String> {
-    let faults = machine.volume().check().await.map_err(|e| format!("cannot check: {e:?}"))?;
+    let faults = machine.volume().check_metadata().await.map_err(|e| format!("cannot check: {e:?}"))?;
     match faults.as_slice() {
         [] => Ok(()),
         [first, ..] => Err(format!("{} faults, the first: {first}", faults.len())),

@@ -38,7 +38,7 @@ fn sweep(case: Case) {
                 }
             }
         }
-        println!("{case:?}: {local} local calls, {store} calls to the store, {} runs", runs.len());
+        eprintln!("{case:?}: {local} local calls, {store} calls to the store, {} runs", runs.len());
         for (fault, comeback) in runs {
             if let Err(error) = one(case, &expected, fault, comeback).await {
                 failures.push(error);

@@ -126,7 +126,7 @@ fn a_known_volume_is_mounted_and_written_without_the_store_and_claimed_later() {
             machine.gate.plan(GatePlan::Open);
             drained(&machine).await;
             machine.volume().syncfs().await.expect("sync");
-            assert_eq!(machine.volume().check().await.expect("check"), []);
+            assert_eq!(machine.volume().check_metadata().await.expect("check"), []);
             machine.close().await.expect("close");
             let mut other = machine.another(2);
             other.open().await.expect("open elsewhere");

@@ -103,7 +103,7 @@ fn a_replaced_writer_publishes_nothing_more_and_keeps_what_it_staged() {
             assert_eq!(get(machine.volume(), "old").await.expect("read"), Some(bytes(1, 10_000)));
             let lost = files_in(&machine, "lost");
             assert!(lost.iter().any(|n| n.contains("-log-")) && lost.iter().any(|n| n.contains("-stage-")), "{lost:?}");
-            assert_eq!(machine.volume().check().await.expect("check"), []);
+            assert_eq!(machine.volume().check_metadata().await.expect("check"), []);
             machine.close().await.expect("close");
         }
     });
@@ -145,7 +145,7 @@ fn a_commit_that_races_a_take_over_is_refused_or_kept() {
             if committed.is_ok() {
                 assert_eq!(there, Some(bytes(2, 150_000)), "acknowledged, and lost by a take-over {delay} ms before");
             }
-            assert_eq!(other.volume().check().await.expect("check"), []);
+            assert_eq!(other.volume().check_metadata().await.expect("check"), []);
             outcomes.push(committed.is_ok());
             other.close().await.expect("close");
         }
@@ -174,7 +174,7 @@ fn an_old_log_put_back_into_the_state_directory_changes_nothing() {
             machine.open().await.expect("open");
             assert_eq!(get(machine.volume(), "a").await.expect("read"), Some(b"second".to_vec()));
             assert_eq!(get(machine.volume(), "b").await.expect("read"), Some(bytes(3, 5_000)));
-            assert_eq!(machine.volume().check().await.expect("check"), []);
+            assert_eq!(machine.volume().check_metadata().await.expect("check"), []);
             machine.close().await.expect("close");
         }
     });
@@ -197,7 +197,7 @@ fn of_two_machines_with_one_disk_image_one_writes() {
             let mut machine = machine.crash(Crash::ProcessKill).await;
             assert_eq!(machine.open().await.expect_err("in use").kind(), ErrorKind::Busy);
             assert_eq!(get(copy.volume(), "copy").await.expect("read"), Some(b"copy".to_vec()));
-            assert_eq!(copy.volume().check().await.expect("check"), []);
+            assert_eq!(copy.volume().check_metadata().await.expect("check"), []);
             copy.close().await.expect("close");
         }
     });

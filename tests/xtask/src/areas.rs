@@ -3,8 +3,11 @@
 //! To add an area, add a row to [`AREAS`]. An area whose parts the workspace does not have is not listed. Areas run in this order:
 //! cheap and general first, so that what is wrong shows early.
 
+mod fsx;
 mod fuzz;
 mod licences;
+mod mounted;
+mod pjdfstest;
 mod rules;
 mod style;
 pub(crate) mod suite;
@@ -52,6 +55,8 @@ pub(crate) struct RustTests {
     pub(crate) only: Option<&'static str>,
     /// One test at a time: for tests that measure time or load the machine.
     pub(crate) alone: bool,
+    /// Whether they drive the built programs.
+    pub(crate) programs: bool,
     /// What the tests need that a machine may lack; the error is the reason of the skip.
     pub(crate) needs: fn() -> Result<(), String>,
     /// Bound of the whole area, without building.
@@ -60,11 +65,15 @@ pub(crate) struct RustTests {
 
 impl RustTests {
     const fn of(package: &'static str) -> Self {
-        Self { package, except: &[], only: None, alone: false, needs: nothing, limit: minutes(10) }
+        Self { package, except: &[], only: None, alone: false, programs: false, needs: nothing, limit: minutes(10) }
     }
 
     const fn alone(self) -> Self {
         Self { alone: true, ..self }
+    }
+
+    const fn programs(self) -> Self {
+        Self { programs: true, ..self }
     }
 
     const fn except(self, except: &'static [&'static str]) -> Self {
@@ -142,11 +151,13 @@ pub(crate) const AREAS: &[Area] = &[
         |w| w.has("app/cli/tests"),
         RustTests::of("proxyfs").needs(suite::mounts),
     ),
+    Area::custom("pjdfstest", "POSIX conformance of a real mount", has_program, pjdfstest::run),
+    Area::custom("fsx", "random operations on one file of a real mount, also killed half-way", has_program, fsx::run),
     Area::rust(
         "e2e",
         "killed servers, lost stores and take-over on real mounts",
-        |w| w.has_member("proxyfs-e2e"),
-        RustTests::of("proxyfs-e2e").alone().needs(suite::mounts).limit(minutes(25)),
+        |w| w.has_member("proxyfs-e2e") && has_program(w),
+        RustTests::of("proxyfs-e2e").alone().programs().needs(suite::mounts).limit(minutes(25)),
     ),
 ];
 
@@ -157,6 +168,11 @@ pub(crate) fn listed(workspace: &Workspace) -> Vec<&'static Area> {
 
 const fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(60 * minutes)
+}
+
+/// Whether the program is there, and not only its crate.
+fn has_program(workspace: &Workspace) -> bool {
+    workspace.has("app/cli/src/commands/mount.rs")
 }
 
 const fn nothing() -> Result<(), String> {

@@ -66,7 +66,7 @@ pub(crate) fn system(packages: &[SystemPackage]) -> Result<(), String> {
         return Err(format!("{} missing; install as root", missing.join(" ")));
     }
     println!("installing {}", missing.join(" "));
-    let mut apt = |args: &[&str]| {
+    let apt = |args: &[&str]| {
         let mut command = Command::new("apt-get");
         command.args(["-q", "-y", "-o", "Dpkg::Use-Pty=0"]).args(args).env("DEBIAN_FRONTEND", "noninteractive");
         output(&mut command, APT_LIMIT).map_err(|e| format!("{e:#}"))

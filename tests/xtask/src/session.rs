@@ -1,5 +1,6 @@
 //! One run of the tests: where things are, what was asked for, and what has to be cleaned up at its end.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -7,10 +8,16 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use crate::leftovers::Leftovers;
+use crate::leftovers;
 use crate::process::{Ended, run};
 use crate::tally::{RunnerOutput, Tally};
 use crate::workspace::{Workspace, cargo};
+
+/// Moves the folder for temporary files.
+const SCRATCH_VARIABLE: &str = "PROXYFS_TEST_SCRATCH";
+
+/// On a disk, unlike the usual place, and short, as paths of sockets must be.
+const SCRATCH_BASE: &str = "/var/tmp";
 
 /// Moves the cache of programs that suites need.
 const CACHE_VARIABLE: &str = "PROXYFS_TEST_CACHE";
@@ -33,11 +40,9 @@ pub(crate) struct Session {
     pub(crate) workspace: Workspace,
     /// How much is to be run.
     pub(crate) extent: Extent,
-    /// Mounts and servers that must not outlive the run.
-    pub(crate) leftovers: Leftovers,
     /// Where programs that suites need are kept between runs; outside the tree.
     pub(crate) cache: PathBuf,
-    /// For volumes, states and mount points of this run; on the same disk as the build, never in memory.
+    /// For volumes, states and mount points of this run, and all temporary files of its tests.
     scratch: TempDir,
 }
 
@@ -48,12 +53,14 @@ impl Session {
     /// When cargo or the disk says no.
     pub(crate) fn new(extent: Extent) -> Result<Self> {
         let workspace = Workspace::load()?;
-        std::fs::create_dir_all(&workspace.target)?;
+        let base = std::env::var_os(SCRATCH_VARIABLE).map_or_else(|| PathBuf::from(SCRATCH_BASE), PathBuf::from);
         let scratch = tempfile::Builder::new()
-            .prefix("xtask-")
-            .tempdir_in(&workspace.target)
-            .with_context(|| format!("making a folder in {}", workspace.target.display()))?;
-        Ok(Self { cache: cache_dir()?, workspace, extent, leftovers: Leftovers::default(), scratch })
+            .prefix("pfs-")
+            .tempdir_in(&base)
+            .with_context(|| format!("making a folder in {}", base.display()))?;
+        // Tests as another user must reach their files in it.
+        std::fs::set_permissions(scratch.path(), std::fs::Permissions::from_mode(0o755))?;
+        Ok(Self { cache: cache_dir()?, workspace, extent, scratch })
     }
 
     /// A folder of this run; gone at its end.
@@ -64,7 +71,7 @@ impl Session {
     /// Cargo, in the workspace's root.
     pub(crate) fn cargo(&self) -> Command {
         let mut command = cargo();
-        command.current_dir(&self.workspace.root);
+        command.current_dir(&self.workspace.root).env("TMPDIR", self.scratch());
         command
     }
 
@@ -96,6 +103,12 @@ impl Session {
             tally.add(Tally::skip(format!("{what}: there are no tests in it")));
         }
         Ok(tally)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        leftovers::detach_below(self.scratch.path());
     }
 }
 

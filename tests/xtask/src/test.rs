@@ -53,7 +53,6 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let done = run_areas(&session, &plan, args.keep_going)?;
-    session.leftovers.clean();
     Ok(report(&plan, &done))
 }
 

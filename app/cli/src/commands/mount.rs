@@ -64,7 +64,8 @@ async fn serve_in_background(cx: &Context, args: &Mount, given: &Given, reported
     let state_dir = plan.target.state_dir(&cx.paths);
     daemon::detach(&state_dir).map_err(|e| Failure::io("log to", &state_dir.display().to_string(), &e))?;
     let ready = |ready: &Ready| {
-        daemon::report_ready(ready).map_err(|e| Failure::io("report to", "the process that asked for the mount", &e))?;
+        daemon::report_ready(ready)
+            .map_err(|e| Failure::io("report to", "the process that asked for the mount", &e))?;
         reported.store(true, Ordering::Relaxed);
         Ok(())
     };

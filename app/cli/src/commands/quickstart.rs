@@ -87,8 +87,8 @@ fn escape(path: &str) -> String {
 fn welcome(ready: &Ready, created: bool) -> String {
     let greeting = match (created, ready.files) {
         (true, _) => "Made a new volume for you.".to_owned(),
-        (false, 1) => format!("Found your volume again: 1 file, {}.", about_size(ready.data_bytes)),
-        (false, n) => format!("Found your volume again: {n} files, {}.", about_size(ready.data_bytes)),
+        (false, 1) => format!("Found your volume again: 1 file or folder, {}.", about_size(ready.data_bytes)),
+        (false, n) => format!("Found your volume again: {n} files and folders, {}.", about_size(ready.data_bytes)),
     };
     format!(
         "{greeting}\n\n  \

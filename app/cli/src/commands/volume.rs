@@ -40,6 +40,9 @@ pub(crate) async fn open_and_close(cx: &Context, target: &Target, action: &str, 
     if report.in_store {
         return Ok(());
     }
-    let why = format!("the store did not take everything in time; {} wait on this computer", about_size(report.waiting_bytes));
+    let why = format!(
+        "the store did not take everything in time; {} wait on this computer",
+        about_size(report.waiting_bytes)
+    );
     Err(Failure::new(action, target.subject(), why, "check the network and the store, then try again"))
 }

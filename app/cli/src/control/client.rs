@@ -51,11 +51,7 @@ pub(crate) async fn running(state_dir: &Path) -> Option<Running> {
 ///
 /// # Errors
 /// What the process says, or a broken connection.
-pub(crate) async fn ask(
-    state_dir: &Path,
-    request: Request,
-    mut progress: impl FnMut(&str),
-) -> Outcome<Option<Value>> {
+pub(crate) async fn ask(state_dir: &Path, request: Request, mut progress: impl FnMut(&str)) -> Outcome<Option<Value>> {
     let failed = |e: &io::Error| Failure::io("talk to", &format!("the process of {}", state_dir.display()), e);
     let stream = match connect(state_dir).await {
         Ok(stream) => stream,

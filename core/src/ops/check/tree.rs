@@ -66,6 +66,29 @@ pub fn check_subtrees(kv: &dyn KvRead) -> OpResult<Vec<Fault>> {
     Ok(faults.finish())
 }
 
+/// A directory whose recursive counters are not a recount's, and what the recount gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongCounters {
+    /// The directory.
+    pub dir: Ino,
+    /// Allocated bytes below it.
+    pub bytes: u64,
+    /// Inodes below it.
+    pub inodes: u64,
+}
+
+/// The directories that [`check_subtrees`] reports, for whoever mends them.
+///
+/// # Errors
+/// Only a `Miss`.
+pub fn wrong_counters(kv: &dyn KvRead) -> OpResult<Vec<WrongCounters>> {
+    let (dirs, stored) = load(kv)?;
+    let counted = recount(kv, &dirs)?;
+    let all = dirs.0.iter().zip(stored).zip(counted);
+    let wrong = all.filter(|((dir, stored), counted)| dir.chain != Chain::Lost && stored != counted);
+    Ok(wrong.map(|((d, _), c)| WrongCounters { dir: d.ino, bytes: c.bytes, inodes: c.inodes }).collect())
+}
+
 /// Recursive counters of a directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counters {

@@ -160,9 +160,12 @@ impl State {
     /// Forgets an inode that has neither links nor open handles.
     pub(super) fn reap(&mut self, ino: Ino) {
         let open = self.handles.values().any(|h| h.ino == ino);
-        if !open && self.inodes.get(&ino).is_some_and(|i| i.nlink == 0) {
+        if open {
+            return;
+        }
+        self.locks.forget(ino);
+        if self.inodes.get(&ino).is_some_and(|i| i.nlink == 0) {
             self.inodes.remove(&ino);
-            self.locks.forget(ino);
         }
     }
 

@@ -3,10 +3,11 @@
 //! A whole run builds the whole workspace with one set of features, so that its areas share one build; a chosen area builds its own
 //! package only. Limits exclude building, which comes first.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::RustTests;
 use crate::prerequisites as pre;
@@ -20,7 +21,18 @@ const BUILD_LIMIT: Duration = Duration::from_secs(40 * 60);
 const EXCLUDED: &[&str] = &["proxyfs-tray"];
 
 /// Tells test programs where the built `proxyfs` is.
-pub(crate) const PROGRAM_VARIABLE: &str = "PROXYFS_BIN";
+const PROGRAM_VARIABLE: &str = "PROXYFS_BIN";
+/// Likewise the S3 server.
+const S3SERVER_VARIABLE: &str = "PROXYFS_S3SERVER";
+
+/// Programs of the workspace that tests drive from outside.
+#[derive(Clone, Debug)]
+pub(crate) struct Programs {
+    /// The product.
+    pub(crate) proxyfs: PathBuf,
+    /// The harness's S3 server.
+    pub(crate) s3server: PathBuf,
+}
 
 /// The needs of tests with real mounts.
 pub(crate) fn mounts() -> Result<(), String> {
@@ -74,6 +86,9 @@ pub(crate) fn run_with(session: &Session, tests: &RustTests, variables: &[(&str,
     if !built.failures.is_empty() {
         return Ok(built);
     }
+    if tests.programs {
+        programs(session)?;
+    }
     let mut command = runner(session);
     command.args(&selection);
     arguments(tests, &mut command);
@@ -90,8 +105,32 @@ pub(crate) fn environment(session: &Session, command: &mut Command) {
     if session.extent.quick {
         command.env("PROXYFS_TEST_QUICK", "1");
     }
-    let program = session.workspace.target.join("debug/proxyfs");
-    command.env(PROGRAM_VARIABLE, program);
+    let programs = programs_at(session);
+    command.env(PROGRAM_VARIABLE, programs.proxyfs).env(S3SERVER_VARIABLE, programs.s3server);
+}
+
+/// The programs, built as tests are: the same optimisation and the same dependencies, so that they cost next to no time to build.
+///
+/// # Errors
+/// When they do not build.
+pub(crate) fn programs(session: &Session) -> Result<Programs> {
+    let programs = programs_at(session);
+    // The build of a whole run has made them, with its own set of features; another build would make most of it twice.
+    if session.extent.whole && programs.proxyfs.is_file() && programs.s3server.is_file() {
+        return Ok(programs);
+    }
+    let mut command = session.cargo();
+    command.args(["build", "--quiet", "--profile", "test", "--bins", "-p", "proxyfs", "-p", "proxyfs-harness"]);
+    let built = session.check("building proxyfs", &mut command, BUILD_LIMIT)?;
+    if let Some(failure) = built.failures.first() {
+        bail!("{failure}");
+    }
+    Ok(programs)
+}
+
+fn programs_at(session: &Session) -> Programs {
+    let dir = session.workspace.target.join("debug");
+    Programs { proxyfs: dir.join("proxyfs"), s3server: dir.join("s3server") }
 }
 
 fn arguments(tests: &RustTests, command: &mut Command) {

@@ -25,7 +25,7 @@ pub(crate) async fn run(cx: &Context, args: &Create) -> Outcome {
     if registry.load()?.contains_key(&args.name) {
         return Err(taken(&args.name));
     }
-    let subject = format!("volume {}", args.name);
+    let subject = format!("volume {} at {url}", args.name);
     // A directory of this computer costs nothing and needs nobody's leave.
     settings.store.create_containers |= matches!(url, StoreUrl::File(_));
     let store = connect(&url, &settings.store, "create", &subject).await?;

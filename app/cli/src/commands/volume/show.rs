@@ -35,7 +35,8 @@ pub(crate) async fn run(cx: &Context, name: &str) -> Outcome {
 
 fn text(shown: &Value) -> String {
     let fields = shown.as_object().into_iter().flatten().filter(|(key, _)| *key != "description");
-    let described = shown["description"].as_object().into_iter().flatten().filter(|(key, _)| *key != "name" && *key != "uuid");
+    let described =
+        shown["description"].as_object().into_iter().flatten().filter(|(key, _)| *key != "name" && *key != "uuid");
     let rows: Vec<Vec<String>> = fields
         .chain(described)
         .filter(|(_, value)| !value.is_null())

@@ -1,0 +1,115 @@
+//! One user of the program: directories of its own, credentials, and the commands that it types.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::mount::Mount;
+use crate::wait::output_within;
+
+/// Names the built program; without it, the one beside the running test program is taken.
+const PROGRAM_VARIABLE: &str = "PROXYFS_BIN";
+
+/// Longest that a command may take; far more than any needs.
+const COMMAND_LIMIT: Duration = Duration::from_secs(180);
+
+/// A user's directories. Two homes are two machines, as far as the program can tell.
+#[derive(Clone, Debug)]
+pub struct Home {
+    dir: PathBuf,
+    program: PathBuf,
+    credentials: Option<(String, String)>,
+}
+
+impl Home {
+    /// A home in `dir`, which is made if missing, for the program at `program`.
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub fn new(dir: &Path, program: &Path) -> Result<Self> {
+        fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
+        Ok(Self { dir: dir.to_owned(), program: program.to_owned(), credentials: None })
+    }
+
+    /// The program as the environment names it, or as it was built beside the running test; `None` when it is not built.
+    #[must_use]
+    pub fn find_program() -> Option<PathBuf> {
+        find_built(PROGRAM_VARIABLE, "proxyfs")
+    }
+
+    /// The same home with an access key and its secret for S3 stores.
+    #[must_use]
+    pub fn with_credentials(self, access_key: &str, secret_key: &str) -> Self {
+        Self { credentials: Some((access_key.to_owned(), secret_key.to_owned())), ..self }
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where the program keeps replay logs, staged data and caches.
+    #[must_use]
+    pub fn state_dir(&self) -> PathBuf {
+        self.dir.join("state")
+    }
+
+    /// The program with these arguments, in this home.
+    pub fn command<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(args).env("HOME", &self.dir);
+        command.env("XDG_CONFIG_HOME", self.dir.join("config")).env("XDG_STATE_HOME", self.state_dir());
+        command.env("XDG_DATA_HOME", self.dir.join("data")).env("XDG_CACHE_HOME", self.dir.join("cache"));
+        if let Some((access_key, secret_key)) = &self.credentials {
+            command.env("AWS_ACCESS_KEY_ID", access_key).env("AWS_SECRET_ACCESS_KEY", secret_key);
+        }
+        command
+    }
+
+    /// Runs a command to its end and gives what it printed.
+    ///
+    /// # Errors
+    /// When it fails or takes too long.
+    pub fn run(&self, args: &[&str]) -> Result<String> {
+        output_within(&mut self.command(args), COMMAND_LIMIT)
+    }
+
+    /// Whether the program has this command.
+    #[must_use]
+    pub fn has_command(&self, name: &str) -> bool {
+        self.run(&[name, "--help"]).is_ok()
+    }
+
+    /// Creates a volume.
+    ///
+    /// # Errors
+    /// When the program says no.
+    pub fn create_volume(&self, name: &str, store: &str, more: &[&str]) -> Result<()> {
+        let mut args = vec!["volume", "create", name, "--store", store];
+        args.extend(more);
+        self.run(&args).map(drop)
+    }
+
+    /// Mounts a volume, or a store URL, on a directory, which is made if missing; on return it is mounted.
+    ///
+    /// # Errors
+    /// When it is not mounted in time; the message holds what the program printed.
+    pub fn mount(&self, volume: &str, dir: &Path, more: &[&str]) -> Result<Mount> {
+        fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
+        let mut args = vec![OsStr::new("mount"), OsStr::new(volume), dir.as_os_str()];
+        args.extend(more.iter().map(OsStr::new));
+        Mount::begin(self, self.command(args), dir)
+    }
+}
+
+/// A program that a variable names, or that was built beside the running test program.
+pub(crate) fn find_built(variable: &str, name: &str) -> Option<PathBuf> {
+    let named = std::env::var_os(variable).map(PathBuf::from);
+    let beside = || Some(std::env::current_exe().ok()?.parent()?.parent()?.join(name));
+    named.or_else(beside).filter(|path| path.is_file())
+}

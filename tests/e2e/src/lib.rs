@@ -1,0 +1,15 @@
+//! Drives the built `proxyfs` program the way a person does: its commands, real mounts, kills, and an S3 server beside it.
+//!
+//! The library is for tests and developer tasks; the tests of this crate use it. It knows the program only by its command line. Every
+//! mount is a child process of the test, so it is killed and waited for by its own id, and never found by name.
+
+mod home;
+pub mod load;
+mod mount;
+mod s3;
+mod wait;
+
+pub use home::Home;
+pub use mount::{Mount, is_mounted};
+pub use s3::{S3Process, Traffic};
+pub use wait::{output_within, wait_child, wait_until};

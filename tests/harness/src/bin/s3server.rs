@@ -1,0 +1,45 @@
+//! The S3 server of the harness as a program: `s3server DIR`, driven over standard input by one-word requests.
+//!
+//! It first prints `ENDPOINT ACCESS_KEY SECRET_KEY`. Then each line gets one line in answer: `bucket NAME` makes a bucket; `traffic`
+//! prints the requests seen by kind; `stop` cuts all connections and `start` listens again on the same port. It ends with its input.
+#![allow(clippy::print_stdout, reason = "standard output is the answer")]
+
+use std::io::{self, BufRead, Write};
+
+use proxyfs_harness::s3server::S3Server;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> io::Result<()> {
+    let dir = std::env::args_os().nth(1).ok_or_else(|| io::Error::other("usage: s3server DIR"))?;
+    let mut server = S3Server::start(dir).await?;
+    answer(&format!("{} {} {}", server.endpoint(), server.access_key, server.secret_key))?;
+    // The server has threads of its own, so this one may block.
+    for line in io::stdin().lock().lines() {
+        let line = line?;
+        match line.split_once(' ').unwrap_or((&line, "")) {
+            ("bucket", name) => server.create_bucket(name).and_then(|()| answer("ok"))?,
+            ("traffic", "") => answer(&traffic(&server))?,
+            ("stop", "") => {
+                server.stop().await;
+                answer("ok")?;
+            }
+            ("start", "") => {
+                server.restart().await?;
+                answer("ok")?;
+            }
+            _ => answer("unknown request")?,
+        }
+    }
+    Ok(())
+}
+
+fn traffic(server: &S3Server) -> String {
+    let c = server.counts();
+    format!("put={} get={} head={} list={} delete={} other={}", c.put, c.get, c.head, c.list, c.delete, c.other)
+}
+
+fn answer(line: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}
