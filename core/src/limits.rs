@@ -91,6 +91,9 @@ pub const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// Dirty metadata that any volume may have, whatever the budget: a few of the largest pages and the paths to them.
 pub const DIRTY_META_MIN: u64 = 1 << 20;
 
+/// Wait before a segment is uploaded afresh after a failure that was not the store's.
+pub const BACKOFF_UPLOAD: Duration = Duration::from_secs(1);
+
 /// Seconds that a listing may lag behind a put: a head is deleted only when its successors are older than this, so that a listing
 /// always shows some head to go on from.
 pub const LISTING_LAG_SECS: i64 = 60;

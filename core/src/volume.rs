@@ -235,6 +235,11 @@ impl Shared {
             tracing::error!(volume = %self.meta.name, "volume takes no more changes: {why}");
             state.halted = Some(Halt { kind, why });
         }
+        drop(state);
+        // Whoever waits looks again, and finds the halt.
+        self.stop.notify_waiters();
+        self.room.notify_waiters();
+        self.uploads.progress.notify_waiters();
     }
 
     /// Refuses changes on a read-only or halted volume, cheaply.

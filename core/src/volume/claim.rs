@@ -264,6 +264,17 @@ pub(crate) async fn claim(
     newest: &Head,
     owner: &mut OwnerFile,
 ) -> Result<Head> {
+    let head = intend_claim(env, options, newest, owner)?;
+    create_head(storage, &head_key(head.seq), &Bytes::from(head.encode_object()), options.settle).await?;
+    Ok(head)
+}
+
+/// The head that claims the epoch after `newest`, noted on the local disk. It is sent until the store answers, always the same
+/// one: after a lost reply another would find its own number taken.
+///
+/// # Errors
+/// The local disk's.
+pub(crate) fn intend_claim(env: &Env, options: &VolumeOptions, newest: &Head, owner: &mut OwnerFile) -> Result<Head> {
     let mut id = [0; 16];
     env.rng.fill(&mut id);
     let epoch = newest.epoch.next();
@@ -285,6 +296,28 @@ pub(crate) async fn claim(
     }
     owner.claims.push((epoch.0, ClaimId(id).to_string()));
     owner.store(&*env.dir)?;
-    create_head(storage, &head_key(head.seq), &Bytes::from(head.encode_object()), options.settle).await?;
     Ok(head)
+}
+
+/// How the newest head in the store stands to the one that this host knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// The same, or only claims of this host came after it, whose replies were lost.
+    Same,
+    /// A checkpoint of this host came after it, which its local copies do not show.
+    OwnNewer,
+    /// Somebody else's.
+    Foreign,
+}
+
+/// How `newest` stands to `known`, a head that this host has written or claimed.
+pub(crate) fn standing(newest: &Head, known: &Head, owner: &OwnerFile) -> Standing {
+    if newest.seq == known.seq && newest.claim == known.claim {
+        return Standing::Same;
+    }
+    if newest.seq < known.seq || !owner.owns(newest.epoch, newest.claim) {
+        return Standing::Foreign;
+    }
+    let content = |h: &Head| (h.lsn, h.root, h.object_table, h.overlay);
+    if newest.flags.claim && content(newest) == content(known) { Standing::Same } else { Standing::OwnNewer }
 }

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout::log_key;
 use crate::format::{Codec, KeyWrite, LogBatch, RecordBody, Tier};
+use crate::store::GetRange;
 use crate::types::{Epoch, Lsn};
 use crate::volume::Shared;
 use crate::volume::claim::create_head;
@@ -170,9 +171,35 @@ impl Shared {
         let (data, log) = tokio::join!(self.wait_uploaded(&cut.segments), self.put_batches(&cut));
         data?;
         log?;
+        if !cut.segments.is_empty() {
+            self.check_not_sealed().await?;
+        }
         let mut inner = self.commits.inner.lock();
         inner.committed = inner.committed.max(cut.last);
         Ok(())
+    }
+
+    /// Makes sure that the log was not ended while data were still on the way: who ended it may have found the batch without its
+    /// data, and passed over it.
+    async fn check_not_sealed(&self) -> Result<()> {
+        let epoch = self.term.read().epoch;
+        let key = log_key(epoch, self.commits.inner.lock().next_batch);
+        let sealed = self.until_stored(|| {
+            Box::pin(async {
+                match self.storage.get(&key, GetRange::Full).await {
+                    Ok(_) => Ok(true),
+                    Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+                    Err(error) => Err(error),
+                }
+            })
+        });
+        if sealed.await? { Err(self.log_was_ended()) } else { Ok(()) }
+    }
+
+    fn log_was_ended(&self) -> Error {
+        let why = "another owner has taken this volume over: its log was ended; changes not committed stay in the state directory";
+        self.halt(ErrorKind::Fenced, why.to_owned());
+        Error::new(ErrorKind::Fenced, why)
     }
 
     /// Fixes what the commit covers: all records so far, and the segments their data is in.
@@ -213,9 +240,7 @@ impl Shared {
         let outcome = self.until_stored(|| Box::pin(create_head(&self.storage, &key, &object, settle))).await;
         if let Err(error) = outcome {
             if error.kind() == ErrorKind::AlreadyExists {
-                let why = "another owner has taken this volume over: its log was ended; changes not committed stay in the state directory";
-                self.halt(ErrorKind::Fenced, why.to_owned());
-                return Err(Error::new(ErrorKind::Fenced, why));
+                return Err(self.log_was_ended());
             }
             return Err(error);
         }

@@ -30,6 +30,8 @@ pub(crate) fn log_path(first: Lsn) -> String {
 /// Bytes for one file: a header first if the file is new.
 struct Chunk {
     new_file: Option<(Lsn, Vec<u8>)>,
+    /// The new file takes the place of one of the same name without records.
+    replaces: bool,
     bytes: Vec<u8>,
     last: Lsn,
 }
@@ -50,6 +52,8 @@ struct Inner {
     writing: bool,
     /// First LSN of the file that is being made right now.
     opening: Option<Lsn>,
+    /// Header of the newest file.
+    header: Vec<u8>,
     written: Lsn,
     files: Vec<Lsn>,
     unsynced: Vec<Arc<dyn LocalFile>>,
@@ -101,6 +105,7 @@ impl LocalLog {
             room_left: 0,
             writing: false,
             opening: None,
+            header: Vec::new(),
             written,
             new_names: !files.is_empty(),
             files,
@@ -117,16 +122,19 @@ impl LocalLog {
             && *f == first
             && bytes.is_empty()
         {
-            *old = header;
+            *old = header.clone();
+            inner.header = header;
             return;
         }
-        if inner.files.last() == Some(&first) || inner.opening == Some(first) {
+        let replaces = inner.files.last() == Some(&first) || inner.opening == Some(first);
+        if replaces && inner.header == header {
             // Nothing was recorded since the last rotation: its file goes on.
             return;
         }
+        inner.header.clone_from(&header);
         inner.queued_bytes += header.len() as u64;
         let last = Lsn(first.0 - 1);
-        inner.queue.push_back(Chunk { new_file: Some((first, header)), bytes: Vec::new(), last });
+        inner.queue.push_back(Chunk { new_file: Some((first, header)), replaces, bytes: Vec::new(), last });
     }
 
     /// Queues the encoded record `lsn`. Called under the state lock, so that the queue is in LSN order.
@@ -138,7 +146,7 @@ impl LocalLog {
                 chunk.bytes.extend_from_slice(record);
                 chunk.last = lsn;
             }
-            None => inner.queue.push_back(Chunk { new_file: None, bytes: record.to_vec(), last: lsn }),
+            None => inner.queue.push_back(Chunk { new_file: None, replaces: false, bytes: record.to_vec(), last: lsn }),
         }
     }
 
@@ -266,13 +274,20 @@ impl LocalLog {
 
     fn write(&self, queue: VecDeque<Chunk>, mut current: Option<Current>) {
         let mut opened = Vec::new();
+        let mut new_names = false;
         let mut touched: Vec<Arc<dyn LocalFile>> = Vec::new();
         let mut last = Lsn(0);
         let outcome: io::Result<()> = queue.into_iter().try_for_each(|chunk| {
             if let Some((first, header)) = chunk.new_file {
+                if chunk.replaces {
+                    self.dir.remove(&log_path(first))?;
+                }
                 let file = self.dir.open(&log_path(first), OpenMode::CreateNew)?;
                 file.write_all_at(&header, 0)?;
-                opened.push(first);
+                if !chunk.replaces {
+                    opened.push(first);
+                }
+                new_names = true;
                 current = Some(Current { file, end: header.len() as u64, room_end: header.len() as u64 });
             }
             let target = current.as_mut().ok_or_else(|| io::Error::other("no log file is open"))?;
@@ -295,7 +310,7 @@ impl LocalLog {
                 inner.unsynced.push(file);
             }
         }
-        inner.new_names |= !opened.is_empty();
+        inner.new_names |= new_names;
         inner.files.extend(opened);
         match outcome {
             Ok(()) => inner.written = inner.written.max(last),

@@ -17,7 +17,7 @@ use crate::disk_cache::DiskCache;
 use crate::engine::Engine;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::layout::{LOG_PREFIX, parse_log_path};
+use crate::format::layout::{LOG_PREFIX, head_key, parse_log_path};
 use crate::format::{FormatError, FormatResult, Head, ObjectTable, Tier, VolumeMeta};
 use crate::fs::Caller;
 use crate::limits::MOUNT_PATIENCE;
@@ -27,7 +27,9 @@ use crate::store::{ObjectKey, ObjectStore};
 use crate::tree::{PageLimits, PinSet, Tree};
 use crate::types::{Epoch, Ino, Lsn};
 use crate::volume::checkpoint::{Checkpoints, HEAD_COPY, Publisher, TABLE_COPY, Wish};
-use crate::volume::claim::{OwnerFile, check_claimable, check_fencing, claim, heads, newest_head};
+use crate::volume::claim::{
+    OwnerFile, Standing, check_claimable, check_fencing, claim, create_head, heads, intend_claim, standing,
+};
 use crate::volume::commit::Commits;
 use crate::volume::create::read_volume_meta;
 use crate::volume::flush::Flusher;
@@ -36,7 +38,7 @@ use crate::volume::log::{LocalLog, local_error};
 use crate::volume::pages::PageLoader;
 use crate::volume::recover::{Recovery, read_table};
 use crate::volume::staging::Staging;
-use crate::volume::state::State;
+use crate::volume::state::{Halt, State};
 use crate::volume::storage::{Storage, store_error};
 use crate::volume::upload::Uploads;
 use crate::volume::{Shared, Term, Volume, VolumeStatus};
@@ -257,6 +259,10 @@ fn find_offline(env: &Env, error: Error) -> Result<Found> {
         let why = format!("head.bin in the state directory is of volume {}, volume.json of {}", head.volume, meta.uuid);
         return Err(Error::new(ErrorKind::Corrupt, why));
     }
+    if !owner.owns(head.epoch, head.claim) {
+        // Somebody else has had the volume since: what was written here now could never be brought in.
+        return Err(error);
+    }
     tracing::warn!(volume = %meta.name, "mounting without the store: {error}");
     Ok(Found { meta, heads: vec![head.seq], head, table, owner, claimed: false })
 }
@@ -317,17 +323,20 @@ async fn assemble(
             log_files: Vec::new(),
             lost: Vec::new(),
             replayed: 0,
-            placed: Vec::new(),
+            placed: Default::default(),
+            after_gap: Vec::new(),
+            renamed: false,
         };
         recovery.apply_overlay(&head).await?;
         if !options.read_only {
-            recovery.replay_local(&owner).await?;
+            recovery.replay_local(&owner, &head).await?;
             if claimed && meta.tier == Tier::Store {
                 recovery.replay_remote(&head).await?;
                 let old = old_batches(&storage, head.epoch, recovery.state.last_lsn()).await?;
                 publisher.batches.extend(old);
             }
-            recovery.end_intents_of_placed().await?;
+            recovery.finish_local(&owner, &head).await?;
+            recovery.end_intents().await?;
             recovery.finish_staging().await?;
         }
         if recovery.replayed > 0 {
@@ -468,29 +477,27 @@ impl Shared {
         if self.is_claimed() {
             return Ok(());
         }
-        let known = publisher.head.clone();
-        let newest = self.until_stored(|| Box::pin(newest_head(&self.storage, 0))).await?;
-        let ours = newest.filter(|n| n.seq == known.seq && n.claim == known.claim);
-        let fenced = |shared: &Self| {
-            let why = "another owner took this volume over while this computer was offline; changes made here stay in the state directory";
-            shared.halt(ErrorKind::Fenced, why.to_owned());
-            Error::new(ErrorKind::Fenced, why)
-        };
-        let Some(newest) = ours else { return Err(fenced(self)) };
+        let (newest, seqs) = self.until_stored(|| Box::pin(heads(&self.storage, 0))).await?;
         let mut owner = OwnerFile::load(&*self.env.dir, self.meta.uuid)?;
-        let claimed = self.until_stored(|| {
-            let mut attempt = owner.clone();
-            let newest = &newest;
-            Box::pin(async move {
-                let head = claim(&self.storage, &self.env, &self.options, newest, &mut attempt).await?;
-                Ok((head, attempt))
-            })
-        });
-        let (head, attempt) = match claimed.await {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(fenced(self)),
-            other => other?,
+        let newest = match newest.map(|n| (standing(&n, &publisher.head, &owner), n)) {
+            Some((Standing::Same, newest)) => newest,
+            Some((Standing::OwnNewer, newest)) => {
+                let why =
+                    format!("this computer's copy of the head is older than head {} in the store; remount", newest.seq);
+                self.halt(ErrorKind::Interrupted, why.clone());
+                return Err(Error::new(ErrorKind::Interrupted, why));
+            }
+            Some((Standing::Foreign, _)) | None => return Err(self.fenced_while_away()),
         };
-        owner = attempt;
+        let head = intend_claim(&self.env, &self.options, &newest, &mut owner)?;
+        let (key, bytes) = (head_key(head.seq), Bytes::from(head.encode_object()));
+        let settle = self.options.settle;
+        let claimed = self.until_stored(|| Box::pin(create_head(&self.storage, &key, &bytes, settle))).await;
+        claimed.map_err(|e| if e.kind() == ErrorKind::AlreadyExists { self.fenced_while_away() } else { e })?;
+        if let Err(error) = keep_copy(&self.env, HEAD_COPY, &bytes) {
+            // The older copy serves as well: only claims separate the two.
+            tracing::warn!("cannot keep a local copy of the claim: {error}");
+        }
         tracing::info!(volume = %self.meta.name, "claimed epoch {} ({} claims in line)", head.epoch, owner.claims.len());
         {
             let state = self.state.write();
@@ -498,9 +505,16 @@ impl Shared {
             self.log.rotate(state.next_lsn, self.log_header(state.next_lsn));
         }
         self.commits.new_epoch();
+        publisher.note_older(seqs.into_iter().chain([head.seq]).collect(), self.env.clock.now().secs);
         publisher.head = head;
         self.claimed.send_replace(true);
         Ok(())
+    }
+
+    fn fenced_while_away(&self) -> Error {
+        let why = "another owner took this volume over while this computer was offline; changes made here stay in the state directory";
+        self.halt(ErrorKind::Fenced, why.to_owned());
+        Error::new(ErrorKind::Fenced, why)
     }
 
     fn note_recovered(&self, head: &Head) {
@@ -528,5 +542,8 @@ impl Shared {
             task.abort();
             let _ = task.await;
         }
+        // What is still under way somewhere must not write into the log: its files may be another mount's by now.
+        let why = "the volume is closed".to_owned();
+        self.state.write().halted.get_or_insert(Halt { kind: ErrorKind::Interrupted, why });
     }
 }

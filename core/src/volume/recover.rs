@@ -44,8 +44,13 @@ pub(crate) struct Recovery<'r> {
     /// Whether anything was moved aside.
     pub(crate) lost: Vec<String>,
     pub(crate) replayed: u64,
-    /// Objects that an overlay or a batch of the remote log placed.
-    pub(crate) placed: Vec<ObjectId>,
+    /// Segments whose location came from an overlay or a batch, ahead of the records that made it: their objects' intents may
+    /// come, or come back, with those records.
+    pub(crate) placed: BTreeSet<SegmentId>,
+    /// Log files that begin after a gap, which the remote log may close.
+    pub(crate) after_gap: Vec<String>,
+    /// Whether names in the log directory were changed.
+    pub(crate) renamed: bool,
 }
 
 /// Reads the frame at `addr` of a meta object.
@@ -92,17 +97,26 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Applies location records, and ends the intents of the objects they name.
+    /// Applies location records.
     async fn apply_locations(&mut self, writes: &[KeyWrite]) -> Result<()> {
-        let mut all: Writes = writes.iter().map(|w| (w.key.clone(), w.value.clone())).collect();
-        for write in writes {
-            if let Some(value) = &write.value {
-                let object = SegmentLocation::decode(value)?.object;
-                all.insert(intent_key(ObjectKind::Data, object), None);
-                self.placed.push(object);
+        let all: Writes = writes.iter().map(|w| (w.key.clone(), w.value.clone())).collect();
+        for key in all.keys() {
+            if let Ok(Key::SegmentLocation { segment, .. }) = Key::decode(key) {
+                self.placed.insert(segment);
             }
         }
         self.apply(&all).await
+    }
+
+    /// Ends the intents of objects that are in use. Called when all logs are replayed.
+    pub(crate) async fn end_intents(&mut self) -> Result<()> {
+        let mut ended = Writes::new();
+        for segment in std::mem::take(&mut self.placed) {
+            if let Some(value) = self.get(&segment_location_key(segment, 0)).await? {
+                ended.insert(intent_key(ObjectKind::Data, SegmentLocation::decode(&value)?.object), None);
+            }
+        }
+        self.apply(&ended).await
     }
 
     async fn apply(&mut self, writes: &Writes) -> Result<()> {
@@ -112,53 +126,71 @@ impl Recovery<'_> {
         self.state.apply(writes, self.staging)
     }
 
-    /// Ends the intents of all objects that were placed. Replay may have brought one back: the intent is in the log, the record that ends
-    /// it comes after the place where the history stops, and the overlay of the head knew the object's place already.
-    pub(crate) async fn end_intents_of_placed(&mut self) -> Result<()> {
-        let placed = std::mem::take(&mut self.placed);
-        let ends: Writes = placed.into_iter().map(|object| (intent_key(ObjectKind::Data, object), None)).collect();
-        self.apply(&ends).await
-    }
-
-    /// Replays the local log. Files of another line of claims are moved aside.
-    pub(crate) async fn replay_local(&mut self, owner: &OwnerFile) -> Result<()> {
+    /// Replays the local log. Files that the head's history does not go on with are moved aside.
+    pub(crate) async fn replay_local(&mut self, owner: &OwnerFile, head: &Head) -> Result<()> {
         for (name, _) in self.env.dir.list(LOG_DIR).map_err(|e| local_error("list the replay log", e))? {
-            let path = format!("{LOG_DIR}/{name}");
-            let bytes = self.env.dir.read(&path).map_err(|e| local_error("read the replay log", e))?;
-            let bytes = Bytes::from(bytes);
-            let (header, records) = match LogFileHeader::decode_file(&bytes) {
-                Ok(decoded) => decoded,
-                Err(error) => {
-                    tracing::info!(
-                        "log file {name} has no whole header ({error}): nothing in it was acknowledged as durable"
-                    );
-                    self.set_aside(&path)?;
-                    continue;
-                }
-            };
-            if !owner.owns(header.epoch, header.claim) {
-                tracing::warn!("log file {name} is of epoch {}, which this volume no longer continues", header.epoch);
-                self.set_aside(&path)?;
-                continue;
-            }
-            if header.first_lsn > self.state.next_lsn {
-                tracing::warn!("log file {name} begins after a gap at LSN {}", self.state.next_lsn);
-                self.set_aside(&path)?;
-                continue;
-            }
-            self.replay_file(&header, &records).await?;
-            self.log_files.push(header.first_lsn);
-            if header.first_lsn == self.state.next_lsn {
-                // Nothing in it counts, and its name is that of the file to come.
-                self.log_files.pop();
-                if records.iter().any(|b| *b != 0) {
-                    self.set_aside(&path)?;
-                } else {
-                    self.env.dir.remove(&path).map_err(|e| local_error("remove an empty log file", e))?;
-                }
-            }
+            self.replay_named(name, owner, head).await?;
         }
         Ok(())
+    }
+
+    /// Ends the replay: files whose gap the remote log has closed are replayed, the others moved aside.
+    pub(crate) async fn finish_local(&mut self, owner: &OwnerFile, head: &Head) -> Result<()> {
+        for name in std::mem::take(&mut self.after_gap) {
+            self.replay_named(name, owner, head).await?;
+        }
+        for name in std::mem::take(&mut self.after_gap) {
+            tracing::warn!("log file {name} begins after a gap at LSN {}", self.state.next_lsn);
+            self.set_aside(&format!("{LOG_DIR}/{name}"))?;
+        }
+        if self.renamed {
+            // Else a loss of power could bring an old file back among newer ones.
+            let synced = self.env.dir.sync_dir(LOG_DIR).await;
+            synced.map_err(|e| local_error("flush the names of the replay log", e))?;
+        }
+        Ok(())
+    }
+
+    async fn replay_named(&mut self, name: String, owner: &OwnerFile, head: &Head) -> Result<()> {
+        let path = format!("{LOG_DIR}/{name}");
+        let bytes = self.env.dir.read(&path).map_err(|e| local_error("read the replay log", e))?;
+        let bytes = Bytes::from(bytes);
+        let (header, records) = match LogFileHeader::decode_file(&bytes) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                tracing::info!(
+                    "log file {name} has no whole header ({error}): nothing in it was acknowledged as durable"
+                );
+                return self.set_aside(&path);
+            }
+        };
+        if !owner.owns(header.epoch, header.claim) {
+            tracing::warn!("log file {name} is of epoch {}, which this volume no longer continues", header.epoch);
+            return self.set_aside(&path);
+        }
+        if !goes_on(head, header.epoch) {
+            if header.scan(&records).last().is_none_or(|record| record.lsn <= head.lsn) {
+                return self.remove_log(&path);
+            }
+            tracing::warn!("log file {name} is of epoch {}, after which head {} came", header.epoch, head.seq);
+            return self.set_aside(&path);
+        }
+        if header.first_lsn > self.state.next_lsn {
+            self.after_gap.push(name);
+            return Ok(());
+        }
+        self.replay_file(&header, &records).await?;
+        if header.first_lsn < self.state.next_lsn {
+            self.log_files.push(header.first_lsn);
+            return Ok(());
+        }
+        // Nothing in it counts, and its name is that of the file to come.
+        if records.iter().any(|b| *b != 0) { self.set_aside(&path) } else { self.remove_log(&path) }
+    }
+
+    fn remove_log(&mut self, path: &str) -> Result<()> {
+        self.renamed = true;
+        self.env.dir.remove(path).map_err(|e| local_error("remove a log file", e))
     }
 
     async fn replay_file(&mut self, header: &LogFileHeader, records: &[u8]) -> Result<()> {
@@ -220,9 +252,13 @@ impl Recovery<'_> {
 
     /// Whether the segment's location is known.
     async fn is_located(&mut self, segment: SegmentId) -> Result<bool> {
+        Ok(self.get(&segment_location_key(segment, 0)).await?.is_some())
+    }
+
+    async fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         loop {
-            match self.state.tree.get(&segment_location_key(segment, 0)) {
-                Ok(found) => return Ok(found.is_some()),
+            match self.state.tree.get(key) {
+                Ok(found) => return Ok(found),
                 Err(miss) => self.pages.load(miss, &mut self.pins).await?,
             }
         }
@@ -245,7 +281,12 @@ impl Recovery<'_> {
 
     /// Moves a file out of the way without losing it.
     fn set_aside(&mut self, path: &str) -> Result<()> {
-        let target = format!("{LOST_DIR}/{}-{}", self.state.next_lsn.0, path.replace('/', "-"));
+        let name = format!("{}-{}", self.state.next_lsn.0, path.replace('/', "-"));
+        let taken = self.env.dir.list(LOST_DIR).map_err(|e| local_error("list what was moved aside", e))?;
+        let is_free = |name: &String| taken.iter().all(|(n, _)| n != name);
+        let name = std::iter::once(name.clone()).chain((1..).map(|i| format!("{name}.{i}"))).find(is_free);
+        let target = format!("{LOST_DIR}/{}", name.unwrap_or_default());
+        self.renamed = true;
         self.env.dir.rename(path, &target).map_err(|e| local_error("move a log file aside", e))?;
         self.lost.push(target);
         Ok(())
@@ -291,7 +332,12 @@ impl Recovery<'_> {
                     Some(batch) if batch.seal => break,
                     Some(batch) => {
                         if !self.replay_batch(&batch).await? {
-                            return Ok(());
+                            // Its data may still be on the way. Once the log is ended its writer does not acknowledge it any more:
+                            // what is there by then counts.
+                            self.end_log(start.epoch, number + 1, batch_claim(head)).await?;
+                            if !self.replay_batch(&batch).await? {
+                                return Ok(());
+                            }
                         }
                         number += 1;
                     }
@@ -304,6 +350,21 @@ impl Recovery<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Ends an old epoch's log after all its batches, the first of which may be `number`.
+    async fn end_log(&self, epoch: Epoch, mut number: u64, claim: ClaimId) -> Result<()> {
+        loop {
+            match self.read_batch(epoch, number).await? {
+                Some(batch) if batch.seal => return Ok(()),
+                Some(_) => number += 1,
+                None => {
+                    if self.seal_log(epoch, number, claim).await? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
     }
 
     async fn read_batch(&self, epoch: Epoch, number: u64) -> Result<Option<LogBatch>> {
@@ -372,6 +433,12 @@ impl Recovery<'_> {
         }
         Ok(true)
     }
+}
+
+/// Whether the history goes on from `head` with a log of `epoch`: of those epochs that the head names, or of a later one, as this
+/// host's copy of the head may be older than its claim.
+fn goes_on(head: &Head, epoch: Epoch) -> bool {
+    epoch > head.epoch || head.logs.iter().any(|l| l.epoch == epoch)
 }
 
 fn batch_claim(head: &Head) -> ClaimId {

@@ -496,10 +496,11 @@ impl Staging {
         inner.tails.clear();
         for segment in inner.all.values() {
             let mut state = segment.state.lock();
-            state.frozen = true;
-            if !state.building {
+            // What an earlier root or log batch refers to must be uploaded, though it has died since.
+            if !state.building && !state.frozen {
                 drop_dead(&mut state);
             }
+            state.frozen = true;
         }
         inner.all.values().cloned().collect()
     }
@@ -532,6 +533,7 @@ impl Staging {
     /// Gives a segment back whose upload did not come about.
     pub(crate) fn requeue(&self, segment: Arc<StagedSegment>) {
         self.inner.lock().to_upload.insert(0, segment);
+        self.sealed.notify_one();
     }
 
     /// A segment that is still on the local disk.

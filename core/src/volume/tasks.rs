@@ -36,7 +36,7 @@ impl Shared {
                 tokio::select! {
                     () = wake => continue,
                     () = tokio::time::sleep(self.options.checkpoint_interval) => {}
-                    () = stopped => return,
+                    () = stopped => continue,
                 }
                 if !self.is_dirty(&publisher) {
                     continue;
@@ -62,7 +62,7 @@ impl Shared {
                     if self.is_stopping() {
                         return;
                     }
-                    tokio::select! { () = tokio::time::sleep(backoff) => {}, () = stopped => return }
+                    tokio::select! { () = tokio::time::sleep(backoff) => {}, () = stopped => {} }
                     backoff = (backoff * 2).min(BACKOFF_MAX);
                 }
             }
@@ -92,7 +92,7 @@ impl Shared {
             if self.is_stopping() {
                 return;
             }
-            tokio::select! { () = tokio::time::sleep_until(next.max(now)) => {}, () = stopped => return }
+            tokio::select! { () = tokio::time::sleep_until(next.max(now)) => {}, () = stopped => {} }
             if let Some(limit) = tokio::time::Instant::now().checked_sub(age) {
                 self.staging.seal_older(limit);
             }

@@ -51,29 +51,33 @@ impl Shared {
         while !self.is_stopping() {
             let sealed = self.staging.sealed.notified();
             let stopped = self.stop.notified();
-            if self.wait_claimed().await {
+            if self.wait_claimed().await && self.check_going().is_ok() {
                 while let Some(segment) = self.staging.next_to_upload() {
                     let Ok(permit) = Arc::clone(&self.uploads.permits).acquire_owned().await else { return };
                     let shared = Arc::clone(&self);
                     tokio::spawn(async move {
-                        if let Err(error) = shared.upload_segment(&segment).await {
-                            shared.upload_failed(segment, &error);
-                        }
+                        let outcome = shared.upload_segment(&segment).await;
                         drop(permit);
+                        if let Err(error) = outcome {
+                            shared.upload_failed(segment, &error).await;
+                        }
                     });
                 }
             }
             if self.is_stopping() {
                 return;
             }
-            tokio::select! { () = sealed => {}, () = stopped => return }
+            tokio::select! { () = sealed => {}, () = stopped => {} }
         }
     }
 
-    fn upload_failed(&self, segment: Arc<StagedSegment>, error: &Error) {
-        if !self.is_stopping() {
+    /// Gives the segment back after a while.
+    async fn upload_failed(&self, segment: Arc<StagedSegment>, error: &Error) {
+        let stopped = self.stop.notified();
+        if self.check_going().is_ok() {
             tracing::error!("cannot upload segment {}: {error}", segment.id);
             self.problem(error);
+            tokio::select! { () = tokio::time::sleep(crate::limits::BACKOFF_UPLOAD) => {}, () = stopped => {} }
         }
         self.staging.requeue(segment);
     }

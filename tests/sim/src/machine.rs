@@ -16,7 +16,7 @@ use proxyfs_store::MemStore;
 use crate::gate::GateStore;
 
 /// How long a close may take.
-pub const PATIENCE: Duration = Duration::from_secs(600);
+pub const PATIENCE: Duration = Duration::from_secs(100);
 /// Attempts of an open that finds the store unavailable.
 const OPEN_ATTEMPTS: usize = 5;
 
@@ -152,14 +152,14 @@ impl<S: ObjectStore + 'static> Machine<S> {
         self.volume.is_some()
     }
 
-    /// Closes the volume.
+    /// Closes the volume. Whether everything is in the store.
     ///
     /// # Errors
     /// The engine's.
-    pub async fn close(&mut self) -> Result<()> {
+    pub async fn close(&mut self) -> Result<bool> {
         match self.volume.take() {
-            Some(volume) => volume.close(PATIENCE).await.map(drop),
-            None => Ok(()),
+            Some(volume) => volume.close(PATIENCE).await.map(|report| report.in_store),
+            None => Ok(true),
         }
     }
 

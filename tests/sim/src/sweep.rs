@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use proxyfs_core::ErrorKind;
 use proxyfs_core::config::ReplayLogSync;
 use proxyfs_core::format::Tier;
 use proxyfs_core::fs::FileSystem;
@@ -19,7 +20,7 @@ use proxyfs_harness::tree::{self, TreeSnapshot};
 use proxyfs_store::MemStore;
 
 use crate::gate::GatePlan;
-use crate::machine::{Machine, Setup};
+use crate::machine::{Machine, PATIENCE, Setup};
 use crate::reach;
 use crate::script::{afterwards, is_checkpoint, is_sync, script};
 
@@ -144,6 +145,8 @@ pub struct Progress {
     acked: usize,
     /// Those up to the last acknowledged sync operation.
     synced: usize,
+    /// Those up to the last sync operation that was acknowledged with everything in the store, in tier `store`.
+    committed: usize,
     /// Those up to the last acknowledged checkpoint.
     in_store: usize,
     /// What the first operation that failed said.
@@ -194,52 +197,64 @@ pub async fn run(machine: &mut Machine, expected: &Expected, fault: Fault) -> Pr
             () = crashed => break,
         };
         match outcome {
-            Ok(outcome) if outcome == expected.outcomes[index] => {}
-            Ok(Outcome { reply: Reply::Failed(kind), .. }) => {
+            Ok((outcome, away)) if outcome == expected.outcomes[index] => note(&mut progress, index, op, away),
+            Ok((Outcome { reply: Reply::Failed(kind), .. }, _)) => {
                 progress.failure = Some(format!("operation {index}, {op:?}: {kind:?}"));
                 break;
             }
-            // The operation was answered as it should be, but looking at it again failed.
-            Ok(Outcome { reply, after })
-                if reply == expected.outcomes[index].reply && after.iter().any(Result::is_err) =>
+            // The operation was answered as it should be, but looking at it again failed, or what follows an answer (the
+            // removal of a closed orphan) did.
+            Ok((Outcome { reply, after }, away))
+                if reply == expected.outcomes[index].reply
+                    && (after.iter().any(Result::is_err) || fault != Fault::None) =>
             {
-                note(&mut progress, index, op);
+                note(&mut progress, index, op, away);
                 progress.failure = Some(format!("looking at what operation {index}, {op:?}, did"));
                 break;
             }
-            Ok(outcome) => panic!("operation {index}, {op:?}: {outcome:?} instead of {:?}", expected.outcomes[index]),
+            Ok((outcome, _)) => {
+                panic!("operation {index}, {op:?}: {outcome:?} instead of {:?}", expected.outcomes[index])
+            }
             Err(error) => {
                 progress.failure = Some(format!("operation {index}, {op:?}: {error:?}"));
                 break;
             }
         }
-        note(&mut progress, index, op);
         tokio::time::sleep(PAUSE).await;
     }
     progress
 }
 
-fn note(progress: &mut Progress, index: usize, op: &Op) {
+/// `away`: a remount left something on the disk because the store did not answer.
+fn note(progress: &mut Progress, index: usize, op: &Op, away: bool) {
     progress.acked = index + 1;
     if is_sync(op) {
         progress.synced = index + 1;
     }
-    if is_checkpoint(op) {
+    if is_sync(op) && !away {
+        progress.committed = index + 1;
+    }
+    if is_checkpoint(op) && !away {
         progress.in_store = index + 1;
     }
 }
 
-async fn step(machine: &mut Machine, slots: &mut Slots, op: &Op) -> proxyfs_core::Result<Outcome> {
+/// Runs one operation; also says whether a remount left something behind.
+async fn step(machine: &mut Machine, slots: &mut Slots, op: &Op) -> proxyfs_core::Result<(Outcome, bool)> {
+    let mut away = false;
     match op {
-        Op::Checkpoint => machine.volume().checkpoint().await.map(drop)?,
+        Op::Checkpoint => match tokio::time::timeout(PATIENCE, machine.volume().checkpoint()).await {
+            Ok(outcome) => outcome.map(drop)?,
+            Err(_) => return Err(ErrorKind::Unavailable.into()),
+        },
         Op::Remount => {
             slots.close_all(machine.volume()).await;
-            machine.close().await?;
+            away = !machine.close().await?;
             machine.open().await?;
         }
         _ => {}
     }
-    Ok(apply(machine.volume(), slots, op).await)
+    Ok((apply(machine.volume(), slots, op).await, away))
 }
 
 /// Brings the machine back and checks everything. The error says what is wrong.
@@ -261,7 +276,7 @@ pub async fn come_back(
             (machine.crash(Crash::PowerLoss { seed }).await, floor)
         }
         Comeback::NewDisk => {
-            let floor = if case.tier == Tier::Store { progress.synced } else { progress.in_store };
+            let floor = if case.tier == Tier::Store { progress.committed } else { progress.in_store };
             let machine = machine.crash(Crash::ProcessKill).await;
             (machine.another(99), floor)
         }
@@ -331,7 +346,7 @@ async fn go_on(machine: &mut Machine, expected: &Expected, prefix: usize) -> Res
     reader.setup.options.read_only = true;
     reader.open().await.map_err(|e| format!("cannot open from the store: {e:?}"))?;
     same(&wanted, &reader, "from the store").await?;
-    reader.close().await.map_err(|e| format!("cannot close a reader: {e:?}"))
+    reader.close().await.map(drop).map_err(|e| format!("cannot close a reader: {e:?}"))
 }
 
 async fn same(wanted: &TreeSnapshot, machine: &Machine, when: &str) -> Result<(), String> {
@@ -359,6 +374,21 @@ pub async fn count_calls(case: Case, expected: &Expected) -> (u64, u64) {
     let calls = (machine.sim.dir.calls().count(), machine.gate.calls());
     come_back(machine, expected, &progress, case, Comeback::Kill).await.expect("a run without faults");
     calls
+}
+
+/// One run with a fault that must not show: every operation is answered as without it.
+///
+/// # Errors
+/// What is wrong, in words.
+pub async fn unnoticed(case: Case, expected: &Expected, fault: Fault) -> Result<(), String> {
+    let mut machine = fresh(case).await;
+    let progress = run(&mut machine, expected, fault).await;
+    match &progress.failure {
+        None => come_back(machine, expected, &progress, case, Comeback::Kill)
+            .await
+            .map_err(|e| format!("{case:?} {fault:?}: {e}")),
+        Some(failure) => Err(format!("{case:?} {fault:?}: {failure}")),
+    }
 }
 
 /// One run with a fault and a comeback.
