@@ -92,6 +92,11 @@ impl PageLoader {
         }
     }
 
+    /// A frame of a meta object, if the disk has it.
+    pub(crate) fn on_disk(&self, addr: PageAddr) -> Option<Bytes> {
+        self.disk.as_ref()?.get(ObjectKind::Meta, addr.object, addr.offset.into(), addr.len)
+    }
+
     async fn fetch(&self, addr: PageAddr) -> Result<Arc<crate::tree::Node>> {
         let start = u64::from(addr.offset);
         if let Some(disk) = &self.disk

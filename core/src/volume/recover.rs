@@ -90,7 +90,18 @@ pub(crate) async fn read_overlay(storage: &Storage, head: &Head) -> Result<Optio
 impl Recovery<'_> {
     /// Applies the overlay of the head that the state was loaded from.
     pub(crate) async fn apply_overlay(&mut self, head: &Head) -> Result<()> {
-        let Some(overlay) = read_overlay(self.storage, head).await? else { return Ok(()) };
+        let local = head.overlay.and_then(|addr| self.pages.on_disk(addr));
+        let local = local.and_then(|frame| {
+            let (_, payload) = crate::format::frame::decode_frame_of(crate::format::FrameKind::Overlay, &frame).ok()?;
+            Overlay::decode(&payload).ok()
+        });
+        let overlay = match local {
+            Some(overlay) => overlay,
+            None => match read_overlay(self.storage, head).await? {
+                Some(overlay) => overlay,
+                None => return Ok(()),
+            },
+        };
         for body in overlay.records {
             self.apply_locations(&body.writes).await?;
         }
