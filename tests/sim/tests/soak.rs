@@ -41,7 +41,7 @@ fn faults(seed: u64) -> FaultConfig {
 
 /// Runs one seed; a digest of what is in the store at its end.
 async fn soak(seed: u64) -> u64 {
-    let tier = if seed % 2 == 0 { Tier::Disk } else { Tier::Store };
+    let tier = if seed.is_multiple_of(2) { Tier::Disk } else { Tier::Store };
     let mut setup = Setup::busy(tier, ReplayLogSync::Pipelined);
     setup.options.checkpoint_interval = Duration::from_millis(300);
     let mem = Arc::new(MemStore::new());
