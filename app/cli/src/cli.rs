@@ -63,6 +63,9 @@ pub(crate) enum Command {
         /// Mend what can be computed from what is left; the volume must not be mounted
         #[arg(long)]
         repair: bool,
+        /// Go back to the newest head that can be read, when the newest one is damaged; what only that one held is lost
+        #[arg(long, conflicts_with = "repair")]
+        fall_back: bool,
     },
     /// Decode a stored object
     Dump {

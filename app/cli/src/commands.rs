@@ -38,7 +38,16 @@ pub(crate) async fn run(command: Command, style: Style) -> Outcome<ExitCode> {
         Command::Status { name } => status::run(&cx, name.as_deref()).await?,
         Command::Flush { name } => flush::run(&cx, &name).await?,
         Command::Checkpoint { name } => checkpoint::run(&cx, &name).await?,
-        Command::Fsck { name, data, repair } => return fsck::run(&cx, &name, data, repair).await,
+        Command::Fsck { name, data, repair, fall_back } => {
+            let way = if repair {
+                fsck::Way::Repair
+            } else if fall_back {
+                fsck::Way::FallBack
+            } else {
+                fsck::Way::Check
+            };
+            return fsck::run(&cx, &name, data, way).await;
+        }
         Command::Dump { what, object } => dump::run(&cx, &what, object.as_deref()).await?,
         Command::Completions { shell } => completions::run(shell),
     }

@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use proxyfs_core::engine::Engine;
-use proxyfs_core::fsck::{FsckOptions, FsckReport, check_volume, repair_volume};
+use proxyfs_core::fsck::{FsckOptions, FsckReport, check_volume, fall_back, repair_volume};
 
 use super::Context;
 use crate::control::{Request, client};
@@ -17,12 +17,30 @@ use crate::target::Target;
 /// Exit code of a check that found something.
 const FOUND: u8 = 1;
 
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Only look.
+    Check,
+    /// Mend what can be mended, then look.
+    Repair,
+    /// Publish the newest readable head again, then look.
+    FallBack,
+}
+
 /// Checks, or mends and checks.
-pub(crate) async fn run(cx: &Context, name: &str, data: bool, repair: bool) -> Outcome<ExitCode> {
+pub(crate) async fn run(cx: &Context, name: &str, data: bool, way: Way) -> Outcome<ExitCode> {
     let target = Target::resolve(&cx.paths, name, &Given::new()).await?;
     let settings = target.settings(&Given::new())?;
     let options = FsckOptions { data, timeout: settings.volume.operation_timeout, ..FsckOptions::default() };
-    let report = if repair {
+    if way == Way::FallBack {
+        let _lock = target.environment(&cx.paths, "go back to an older head of").await?;
+        let store = target.store(&settings).await?;
+        let head = fall_back(&store, &options).await;
+        let head = head.map_err(|e| Failure::engine("go back to an older head of", &target.subject(), &e))?;
+        cx.style.progress(&format!("went back to what head {} holds (LSN {})", head.seq, head.lsn));
+    }
+    let report = if way == Way::Repair {
         mend(cx, &target, settings, &options).await?
     } else {
         let here =
