@@ -103,8 +103,6 @@ mod tests {
             match request {
                 Request::Flush => {
                     progress.send("half".to_owned()).unwrap();
-                    // Lets the line be sent before the end.
-                    tokio::task::yield_now().await;
                     Reply::Done(Value::Null)
                 }
                 Request::Checkpoint => Reply::Failed(Failure::new("a", "b", "c", "d")),

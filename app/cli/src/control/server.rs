@@ -120,6 +120,10 @@ async fn answer<H: Handler>(request: Request, handler: &H, write: &mut OwnedWrit
             Some(line) = progress.recv() => send(write, &Reply::Progress(line)).await?,
         }
     };
+    // The work may have ended with lines unsent; they still come before the answer.
+    while let Ok(line) = progress.try_recv() {
+        send(write, &Reply::Progress(line)).await?;
+    }
     send(write, &reply).await
 }
 
