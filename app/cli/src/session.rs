@@ -231,7 +231,8 @@ async fn end(shared: &Running, mounted: &Mounted, style: Style) -> Outcome<Ended
         unmounted = &mut unmounting => unmounted,
         () = sleep(PROGRESS_INTERVAL) => {
             let wait = BUSY_PATIENCE.as_secs();
-            tell(format!("Programs still use {}; it is detached after {wait} s.", shared.mount_point.display()));
+            let dir = shared.mount_point.display();
+            tell(format!("The system has not let go of {dir} yet; if programs still use it, it is detached after {wait} s."));
             unmounting.await
         }
     };
