@@ -7,8 +7,11 @@ use std::time::Duration;
 /// Default slot and frame size in bytes: a power of two; one ranged GET of this size costs about as much as a smaller one.
 pub const FRAME_BYTES_DEFAULT: u32 = 128 * 1024;
 
-/// Slots of one segment: bounds the location records and the sparse staging file.
+/// Slots of one segment: bounds the location records.
 pub const SEGMENT_SLOTS_MAX: u32 = 16_384;
+
+/// Writes that do not go on where the last one ended begin at a multiple of this in a staging file: the block of most file systems.
+pub const STAGE_BLOCK_BYTES: u64 = 4096;
 
 /// A segment is sealed at this many bytes: large enough that a store's cost per request is spread, small enough to retry.
 pub const MAX_FLUSH_SIZE_DEFAULT: u64 = 16 << 20;

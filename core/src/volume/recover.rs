@@ -254,7 +254,7 @@ impl Recovery<'_> {
         }
         for (data, bytes) in runs {
             let segment = self.staging.recover(data.segment).map_err(|e| local_error("open a staging file", e))?;
-            self.staging.recover_run(&segment, data.position, data.len, data.ino, data.file_offset);
+            self.staging.recover_run(&segment, data);
             segment.note_sums(&bytes, data.position, data.crc);
             self.nonce_max = self.nonce_max.max(data.segment.nonce.0);
         }
@@ -283,7 +283,7 @@ impl Recovery<'_> {
             Err(e) => return Err(local_error("open a staging file", e)),
         };
         let mut buf = vec![0; usize::try_from(data.len).unwrap_or(usize::MAX)];
-        match file.read_exact_at(&mut buf, data.position) {
+        match file.read_exact_at(&mut buf, data.place) {
             Ok(()) => Ok((crc32c::crc32c(&buf) == data.crc).then_some(buf)),
             Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
             Err(e) => Err(local_error("read a staging file", e)),

@@ -93,12 +93,13 @@ impl Shared {
         for run in runs {
             let from = usize::try_from(run.file_offset - offset).unwrap_or(usize::MAX);
             let part = &data[from..from + usize::try_from(run.len).unwrap_or(usize::MAX)];
-            run.segment.write(part, run.position).map_err(|e| local_error("stage written data", e))?;
+            run.segment.write(part, run.place).map_err(|e| local_error("stage written data", e))?;
             let crc = crc32c::crc32c(part);
             run.segment.note_sums(part, run.position, crc);
             refs.push(DataRef {
                 segment: run.segment.id,
                 position: run.position,
+                place: run.place,
                 len: run.len,
                 ino,
                 file_offset: run.file_offset,
