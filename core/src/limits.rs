@@ -13,6 +13,9 @@ pub const SEGMENT_SLOTS_MAX: u32 = 16_384;
 /// Writes that do not go on where the last one ended begin at a multiple of this in a staging file: the block of most file systems.
 pub const STAGE_BLOCK_BYTES: u64 = 4096;
 
+/// Room set aside in the staging file of small writes at a time.
+pub const STAGE_ROOM_BYTES: usize = 256 << 10;
+
 /// A segment is sealed at this many bytes: large enough that a store's cost per request is spread, small enough to retry.
 pub const MAX_FLUSH_SIZE_DEFAULT: u64 = 16 << 20;
 

@@ -26,11 +26,14 @@ use tokio::time::Instant;
 
 use crate::env::{LocalDir, LocalFile, OpenMode};
 use crate::format::DataRef;
-use crate::limits::{SEGMENT_SLOTS_MAX, STAGE_BLOCK_BYTES, STREAM_BYTES_MIN, STREAM_SEGMENTS_MAX};
+use crate::limits::{SEGMENT_SLOTS_MAX, STAGE_BLOCK_BYTES, STAGE_ROOM_BYTES, STREAM_BYTES_MIN, STREAM_SEGMENTS_MAX};
 use crate::types::{Ino, Lsn, SegmentId};
 
 /// Directory of the staging files inside the state directory.
 pub(crate) const STAGE_DIR: &str = "stage";
+
+/// Room of a staging file that sets none aside: large writes bring their own blocks.
+const NO_ROOM: u64 = u64::MAX;
 
 /// Path of a segment's staging file.
 pub(crate) fn stage_path(id: SegmentId) -> String {
@@ -102,6 +105,10 @@ pub(crate) struct StagedSegment {
     dir: Arc<dyn LocalDir>,
     file: OnceLock<Arc<dyn LocalFile>>,
     create: Mutex<()>,
+    /// Up to where the file has blocks of its own, so that a flush of what is written there has no blocks to allocate. [`NO_ROOM`]
+    /// when none are set aside.
+    room: AtomicU64,
+    extend: Mutex<()>,
     state: Mutex<SegState>,
     unsynced: AtomicBool,
     /// Staging's mark: a name in the directory is not flushed.
@@ -128,7 +135,7 @@ impl Drop for Reservation {
 }
 
 impl StagedSegment {
-    fn new(dir: Arc<dyn LocalDir>, id: SegmentId, slot_bytes: u64, new_names: Arc<AtomicBool>) -> Self {
+    fn new(dir: Arc<dyn LocalDir>, id: SegmentId, slot_bytes: u64, room: u64, new_names: Arc<AtomicBool>) -> Self {
         let state = SegState {
             slots: Vec::new(),
             runs: BTreeMap::new(),
@@ -148,6 +155,8 @@ impl StagedSegment {
             dir,
             file: OnceLock::new(),
             create: Mutex::new(()),
+            room: AtomicU64::new(room),
+            extend: Mutex::new(()),
             state: Mutex::new(state),
             unsynced: AtomicBool::new(false),
             new_names,
@@ -173,9 +182,25 @@ impl StagedSegment {
 
     /// Writes reserved bytes into the page cache, where the reservation says.
     pub(crate) fn write(&self, data: &[u8], place: u64) -> io::Result<()> {
-        self.file()?.write_all_at(data, place)?;
+        let file = self.file()?;
+        self.set_room_aside(&**file, place + data.len() as u64);
+        file.write_all_at(data, place)?;
         self.unsynced.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Writes zeros ahead of `end`. Whoever writes beyond the room comes here first, so that no zero falls on another's bytes. A
+    /// disk that has no room for zeros may have some for the bytes.
+    fn set_room_aside(&self, file: &dyn LocalFile, end: u64) {
+        if end <= self.room.load(Ordering::Acquire) {
+            return;
+        }
+        let _one = self.extend.lock();
+        let mut room = self.room.load(Ordering::Acquire);
+        while room < end && file.write_all_at(&[0; STAGE_ROOM_BYTES], room).is_ok() {
+            room += STAGE_ROOM_BYTES as u64;
+        }
+        self.room.store(if room < end { NO_ROOM } else { room }, Ordering::Release);
     }
 
     /// Remembers the checksum of bytes just written (or found whole at recovery): `crc` is that of all of `data`.
@@ -525,7 +550,7 @@ impl Staging {
         if run_bytes < STREAM_BYTES_MIN {
             let shared = match &inner.shared {
                 Some(segment) => Arc::clone(segment),
-                None => self.open(inner, new_id()),
+                None => self.open(inner, new_id(), 0),
             };
             inner.shared = Some(Arc::clone(&shared));
             return shared;
@@ -538,15 +563,15 @@ impl Staging {
                 let (_, oldest) = inner.streams.remove(0);
                 self.seal(inner, &oldest);
             }
-            let segment = self.open(inner, new_id());
+            let segment = self.open(inner, new_id(), NO_ROOM);
             inner.streams.push((ino, segment));
         }
         Arc::clone(&inner.streams[inner.streams.len() - 1].1)
     }
 
-    fn open(&self, inner: &mut Inner, id: SegmentId) -> Arc<StagedSegment> {
+    fn open(&self, inner: &mut Inner, id: SegmentId, room: u64) -> Arc<StagedSegment> {
         let new_names = Arc::clone(&self.new_names);
-        let segment = Arc::new(StagedSegment::new(Arc::clone(&self.dir), id, self.slot_bytes, new_names));
+        let segment = Arc::new(StagedSegment::new(Arc::clone(&self.dir), id, self.slot_bytes, room, new_names));
         inner.all.insert(id, Arc::clone(&segment));
         segment
     }
@@ -642,7 +667,7 @@ impl Staging {
             return Ok(Arc::clone(segment));
         }
         let file = self.dir.open(&stage_path(id), OpenMode::ReadWrite)?;
-        let segment = self.open(&mut inner, id);
+        let segment = self.open(&mut inner, id, NO_ROOM);
         // The file was just opened by its only user.
         let _ = segment.file.set(file);
         segment.unsynced.store(true, Ordering::Release);
