@@ -457,8 +457,22 @@ fn batch_claim(head: &Head) -> ClaimId {
 }
 
 /// The segment that a staging file's name names.
-fn parse_segment(name: &str) -> Option<SegmentId> {
+pub(crate) fn parse_segment(name: &str) -> Option<SegmentId> {
     let (epoch, nonce) = name.split_once('-')?;
-    let hex = |text: &str| (text.len() == 16).then(|| u64::from_str_radix(text, 16).ok()).flatten();
-    Some(SegmentId { epoch: Epoch(hex(epoch)?), nonce: crate::types::Nonce(hex(nonce)?) })
+    let hex = |text: &str| u64::from_str_radix(text, 16).ok();
+    let id = SegmentId { epoch: Epoch(hex(epoch)?), nonce: crate::types::Nonce(hex(nonce)?) };
+    (stage_path(id).strip_prefix(STAGE_DIR) == Some(&format!("/{name}"))).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_staging_gives_are_taken_for_its_files() {
+        assert!(parse_segment("0000000000000001-000000000000002a").is_some());
+        for other in ["1-2a", "0000000000000001-000000000000002A", "+000000000000001-000000000000002a"] {
+            assert_eq!(parse_segment(other), None, "{other}");
+        }
+    }
 }
