@@ -325,6 +325,7 @@ async fn assemble(
             replayed: 0,
             placed: Default::default(),
             after_gap: Vec::new(),
+            settle: options.settle,
             renamed: false,
         };
         recovery.apply_overlay(&head).await?;

@@ -4,6 +4,7 @@
 //! this owner's own line of claims. Whatever does not count is never deleted here: it is moved aside and named.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -16,10 +17,10 @@ use crate::format::{
     SegmentLocation,
 };
 use crate::kv::{KvRead, PageAddr};
-use crate::store::{GetRange, PutMode, StoreErrorKind};
+use crate::store::{GetRange, StoreErrorKind};
 use crate::tree::PinSet;
 use crate::types::{Epoch, Lsn, ObjectId, SegmentId};
-use crate::volume::claim::OwnerFile;
+use crate::volume::claim::{OwnerFile, create_head};
 use crate::volume::log::{LOG_DIR, local_error};
 use crate::volume::pages::PageLoader;
 use crate::volume::staging::{STAGE_DIR, Staging, Uploaded, stage_path};
@@ -49,6 +50,8 @@ pub(crate) struct Recovery<'r> {
     pub(crate) placed: BTreeSet<SegmentId>,
     /// Log files that begin after a gap, which the remote log may close.
     pub(crate) after_gap: Vec<String>,
+    /// The wait that makes up for a store without atomic conditional puts.
+    pub(crate) settle: Option<Duration>,
     /// Whether names in the log directory were changed.
     pub(crate) renamed: bool,
 }
@@ -394,7 +397,7 @@ impl Recovery<'_> {
     async fn seal_log(&self, epoch: Epoch, number: u64, claim: ClaimId) -> Result<bool> {
         let seal = LogBatch::seal(claim, self.state.next_lsn);
         let bytes = Bytes::from(seal.encode_object(crate::format::Codec::None));
-        match self.storage.put(&log_key(epoch, number), vec![bytes], PutMode::CreateNew).await {
+        match create_head(self.storage, &log_key(epoch, number), &bytes, self.settle).await {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(error),
