@@ -23,7 +23,7 @@ pub(crate) const CACHE_DIR: &str = "cache";
 /// Objects whose cache files are open at once.
 const OPEN_FILES_MAX: usize = 256;
 
-type Name = (ObjectKind, ObjectId);
+pub(crate) type Name = (ObjectKind, ObjectId);
 
 #[derive(Debug)]
 struct Entry {
@@ -42,11 +42,11 @@ pub(crate) struct DiskCache {
     used: AtomicU64,
 }
 
-fn path_of((kind, id): Name) -> String {
+pub(crate) fn path_of((kind, id): Name) -> String {
     format!("{CACHE_DIR}/{}-{id}", kind.folder())
 }
 
-fn parse(name: &str) -> Option<Name> {
+pub(crate) fn parse(name: &str) -> Option<Name> {
     let mut parts = name.split('-');
     let kind = match parts.next()? {
         "data" => ObjectKind::Data,
@@ -54,7 +54,9 @@ fn parse(name: &str) -> Option<Name> {
         _ => return None,
     };
     let mut hex = || parts.next().and_then(|p| u64::from_str_radix(p, 16).ok());
-    Some((kind, ObjectId { epoch: Epoch(hex()?), nonce: Nonce(hex()?) }))
+    let found = (kind, ObjectId { epoch: Epoch(hex()?), nonce: Nonce(hex()?) });
+    // Another spelling would be looked for, and removed, under the wrong name.
+    (path_of(found).strip_prefix(CACHE_DIR) == Some(&format!("/{name}"))).then_some(found)
 }
 
 impl DiskCache {
@@ -210,6 +212,16 @@ mod tests {
         let file = dir.open("cache/data-0000000000000001-0000000000000001", OpenMode::ReadWrite).expect("file");
         file.write_all_at(b"x", 5500).expect("write");
         assert_eq!(again.get(ObjectKind::Data, id(1), 5000, len), None, "damage is a miss");
+    }
+
+    #[test]
+    fn only_names_that_the_cache_gives_are_taken_for_its_files() {
+        let name = (ObjectKind::Data, id(0x2a));
+        assert_eq!(parse("data-0000000000000001-000000000000002a"), Some(name));
+        for other in ["data-1-2a", "data-0000000000000001-000000000000002A", "data-0000000000000001-000000000000002a-x"]
+        {
+            assert_eq!(parse(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -274,7 +274,7 @@ fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-fn without_checksum(copy: &Bytes) -> FormatResult<&[u8]> {
+pub(crate) fn without_checksum(copy: &Bytes) -> FormatResult<&[u8]> {
     let what = META_COPY;
     let (bytes, crc) = copy.split_last_chunk::<4>().ok_or(FormatError::Truncated { what })?;
     let (stored, computed) = (u32::from_le_bytes(*crc), crc32c::crc32c(bytes));
@@ -325,6 +325,7 @@ async fn assemble(
             replayed: 0,
             placed: Default::default(),
             after_gap: Vec::new(),
+            settle: options.settle,
             renamed: false,
         };
         recovery.apply_overlay(&head).await?;

@@ -44,6 +44,7 @@ fn round(
     mount.kill()?;
     let mount = home.mount("v", &dir, &[])?;
     load::check_files(&dir, round, files.get())?;
+    load::check_cut_off(&dir, round, files.get())?;
     load::check_database(&dir.join("database"), rows.get())?;
     load::check_repository(&dir.join("repository"), commits.get())?;
     Ok(mount)
@@ -100,6 +101,7 @@ fn take_over(scratch: &Path, program: &Path) -> Result<()> {
     let second = Home::new(&scratch.join("b"), program)?;
     let mount = second.mount(&url, &scratch.join("n"), &["--take-over"])?;
     load::check_files(mount.dir(), 0, files.get())?;
+    load::check_cut_off(mount.dir(), 0, files.get())?;
     mount.unmount()
 }
 

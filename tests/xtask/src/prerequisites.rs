@@ -33,6 +33,8 @@ pub(crate) const SQLITE: SystemPackage = SystemPackage { name: "sqlite3", shown_
 pub(crate) const GIT: SystemPackage = SystemPackage { name: "git", shown_by: "git" };
 /// A C compiler, for crates that build C.
 pub(crate) const GCC: SystemPackage = SystemPackage { name: "gcc", shown_by: "gcc" };
+/// A C++ compiler, for libFuzzer.
+pub(crate) const GXX: SystemPackage = SystemPackage { name: "g++", shown_by: "c++" };
 /// C headers, likewise.
 pub(crate) const LIBC_DEV: SystemPackage = SystemPackage { name: "libc6-dev", shown_by: "/usr/include/stdio.h" };
 
