@@ -19,7 +19,6 @@ use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout::{LOG_PREFIX, head_key, parse_log_path};
 use crate::format::{FormatError, FormatResult, Head, ObjectTable, Tier, VolumeMeta};
-use crate::fs::Caller;
 use crate::limits::MOUNT_PATIENCE;
 use crate::locks::LockTable;
 use crate::ops;
@@ -434,7 +433,7 @@ impl Shared {
         if self.view(|kv| ops::inode::try_load(kv, Ino::ROOT)).await?.is_some() {
             return Ok(());
         }
-        self.transact(Caller::default(), &[], |tx, cx, _| {
+        self.transact(self.options.root_owner, &[], |tx, cx, _| {
             ops::make_root(tx, cx, 0o755);
             Ok(())
         })
