@@ -14,12 +14,13 @@ use tokio::sync::Notify;
 
 use crate::config::VolumeOptions;
 use crate::disk_cache::DiskCache;
+use crate::disk_room::DiskRoom;
 use crate::engine::Engine;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout::{LOG_PREFIX, head_key, parse_log_path};
 use crate::format::{FormatError, FormatResult, Head, ObjectTable, Tier, VolumeMeta};
-use crate::limits::MOUNT_PATIENCE;
+use crate::limits::{DISK_RESERVE_BYTES, MOUNT_PATIENCE};
 use crate::locks::LockTable;
 use crate::ops;
 use crate::store::{ObjectKey, ObjectStore};
@@ -358,6 +359,7 @@ async fn assemble(
     let flusher = Arc::new(Flusher::new(Arc::clone(&env.dir), Arc::clone(&log), Arc::clone(&staging), Lsn(0)));
     let uploads = Uploads::new(engine.uploads_max(options.max_flush_size, options.uploads_max));
     let next_nonce = nonce_max + 1;
+    let disk_room = DiskRoom::new(Arc::clone(&env.dir), DISK_RESERVE_BYTES);
     let shared = Arc::new(Shared {
         frames: FrameReader::new(Arc::clone(&storage), cache, Arc::clone(&disk)),
         commits: Commits::new(meta.tier, head.lsn, last),
@@ -368,6 +370,7 @@ async fn assemble(
         storage,
         tag,
         disk,
+        disk_room,
         state: RwLock::new(state),
         log,
         staging,

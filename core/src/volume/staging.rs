@@ -182,6 +182,16 @@ impl StagedSegment {
         })
     }
 
+    /// Reads staged bytes of a slot for its object. Where a write failed, for example on a full disk, the file may end early: nobody
+    /// refers to the bytes beyond, which are zeros.
+    pub(crate) fn read_reserved(&self, buf: &mut [u8], position: u64) -> io::Result<()> {
+        let file = self.file()?;
+        let there = usize::try_from(file.len()?.saturating_sub(position)).unwrap_or(usize::MAX).min(buf.len());
+        let (found, beyond) = buf.split_at_mut(there);
+        beyond.fill(0);
+        file.read_exact_at(found, position)
+    }
+
     /// Reads staged bytes.
     pub(crate) fn read(&self, buf: &mut [u8], position: u64) -> io::Result<()> {
         self.file()?.read_exact_at(buf, position)
