@@ -13,8 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use crate::disk_room::DiskRoom;
 use crate::env::{LocalDir, LocalFile, OpenMode};
 use crate::format::{FRAME_HEADER_LEN, FrameHeader, ObjectKind};
+use crate::limits::CACHE_RESERVE_BYTES;
 use crate::types::{Epoch, Nonce, ObjectId};
 
 /// Directory of the cache inside the state directory.
@@ -37,6 +39,7 @@ struct Entry {
 pub(crate) struct DiskCache {
     dir: Arc<dyn LocalDir>,
     budget: u64,
+    room: DiskRoom,
     entries: Mutex<HashMap<Name, Entry>>,
     clock: AtomicU64,
     used: AtomicU64,
@@ -74,8 +77,10 @@ impl DiskCache {
             }
         }
         let clock = entries.values().map(|e| e.used).max().unwrap_or(0) + 1;
+        let room = DiskRoom::new(Arc::clone(&dir), CACHE_RESERVE_BYTES);
         let cache = Self {
             dir,
+            room,
             budget,
             entries: Mutex::new(entries),
             clock: AtomicU64::new(clock),
@@ -108,7 +113,7 @@ impl DiskCache {
 
     /// Keeps bytes of an object at their offset.
     pub(crate) fn put(&self, kind: ObjectKind, id: ObjectId, offset: u64, bytes: &[u8]) {
-        if !self.is_on() {
+        if !self.is_on() || !self.room.take(bytes.len() as u64) {
             return;
         }
         let Some(file) = self.file((kind, id), true) else { return };
@@ -125,6 +130,13 @@ impl DiskCache {
             entry.bytes = end;
         }
         self.shrink();
+    }
+
+    /// Removes everything, for a disk that is full. Whether there was anything.
+    pub(crate) fn clear(&self) -> bool {
+        let all: Vec<_> = self.entries.lock().keys().copied().collect();
+        all.iter().for_each(|(kind, id)| self.remove(*kind, *id));
+        !all.is_empty()
     }
 
     /// Forgets an object.

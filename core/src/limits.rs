@@ -49,6 +49,12 @@ pub const READ_AHEAD_FIRST: u64 = 128 << 10;
 /// Largest single ranged GET of the read path: several of them run in parallel.
 pub const GET_BYTES_MAX: u64 = 4 << 20;
 
+/// Bytes of the local disk that staged data leaves free: for a few log files and copies of heads, without which nothing could go up.
+pub const DISK_RESERVE_BYTES: u64 = 8 << 20;
+
+/// Bytes of the local disk that the cache leaves free, so that it is staged data that has the last of it.
+pub const CACHE_RESERVE_BYTES: u64 = 64 << 20;
+
 /// Uploads of segments in flight at once; each holds its object in memory.
 pub const UPLOADS_MAX_DEFAULT: usize = 4;
 

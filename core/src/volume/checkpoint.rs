@@ -306,7 +306,14 @@ impl Shared {
             tracing::warn!("cannot keep a local copy of the head: {error}");
         }
         self.note_head(&publisher.head);
-        self.forget_intents(&written.objects).await.map_err(|e| (None, e))
+        match self.forget_intents(&written.objects).await {
+            // The head counts, and what it covers makes room; the intents are settled at the next mount.
+            Err(error) if error.kind() == ErrorKind::NoSpace => {
+                tracing::warn!("intents of a checkpoint are kept: {error}");
+                Ok(())
+            }
+            other => other.map_err(|e| (None, e)),
+        }
     }
 
     /// Writes the dirty pages of `frozen` into new meta objects, children before parents, then the table and the overlay.

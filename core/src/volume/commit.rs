@@ -108,7 +108,7 @@ impl Shared {
     /// [`ErrorKind::Fenced`]; [`ErrorKind::Io`].
     pub(crate) async fn commit(self: &Arc<Self>, lsn: Lsn) -> Result<()> {
         match self.meta.tier {
-            Tier::Disk => self.flusher.durable(lsn).await.inspect_err(|e| self.halt(e.kind(), e.to_string())),
+            Tier::Disk => self.flusher.durable(lsn).await.inspect_err(|e| self.local_failure(e)),
             Tier::Store => {
                 match tokio::time::timeout(self.options.operation_timeout, self.commit_to_store(lsn)).await {
                     Ok(outcome) => outcome,

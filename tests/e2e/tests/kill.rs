@@ -42,6 +42,7 @@ fn round(
         bail!("{} of {until} files were written in {LOAD_LIMIT:?}", files.get());
     }
     mount.kill()?;
+    home.run(&["fsck", "v"])?;
     let mount = home.mount("v", &dir, &[])?;
     load::check_files(&dir, round, files.get())?;
     load::check_cut_off(&dir, round, files.get())?;
@@ -64,10 +65,7 @@ fn kill_loop(home: &Home, dir: &Path) -> Result<()> {
         mount = round(home, mount, n, until, &rows, &commits).with_context(|| format!("round {n}, {until} files"))?;
     }
     mount.unmount()?;
-    if home.has_command("fsck") {
-        home.run(&["fsck", "v"])?;
-    }
-    Ok(())
+    home.run(&["fsck", "v", "--data"]).map(drop)
 }
 
 #[test]
