@@ -23,7 +23,7 @@ use hyper_util::rt::TokioIo;
 use s3s::auth::SimpleAuth;
 use s3s::dto::*;
 use s3s::service::{S3Service, S3ServiceBuilder};
-use s3s::{HttpError, S3, S3Request, S3Response, S3Result, s3_error};
+use s3s::{HttpError, S3, S3Error, S3Request, S3Response, S3Result, s3_error};
 use s3s_fs::FileSystem;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -329,7 +329,7 @@ impl S3 for Corrected {
         let path = self.dir.join(&request.input.bucket).join(&request.input.key);
         let mut answer = self.files.get_object(request).await?;
         let len = answer.output.content_length.and_then(|len| u64::try_from(len).ok()).unwrap_or(0);
-        answer.output.body = Some(body::of_file(&path, first, len)?);
+        answer.output.body = Some(body::of_file(&path, first, len).map_err(S3Error::internal_error)?);
         Ok(answer)
     }
 

@@ -20,10 +20,10 @@ pub(crate) fn describe(scratch: &Path) -> Result<String> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let model = processor(&read("/proc/cpuinfo")).unwrap_or("unknown processor").to_owned();
     let memory = memory_gib(&read("/proc/meminfo")).map_or_else(String::new, |gib| format!(", {gib:.0} GiB of memory"));
-    let kernel = kernel(&read("/proc/sys/kernel/osrelease"));
+    let release = read("/proc/sys/kernel/osrelease");
     let table = read("/proc/self/mountinfo");
     let file_system = file_system(&table, scratch).unwrap_or("an unknown file system");
-    Ok(format!("{}: {cores} cores of {model}{memory}, Linux {kernel}, {file_system}", date.trim()))
+    Ok(format!("{}: {cores} cores of {model}{memory}, Linux {}, {file_system}", date.trim(), kernel(&release)))
 }
 
 fn read(path: &str) -> String {
