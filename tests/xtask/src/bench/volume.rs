@@ -13,6 +13,9 @@ use super::row::Usage;
 /// The bucket that volumes and raw objects share.
 const BUCKET: &str = "bench";
 
+/// The name of every volume, each on computers of its own.
+const NAME: &str = "bench";
+
 /// Bytes of an object of the raw client: the size at which volumes seal a segment.
 pub(crate) const OBJECT_BYTES: u64 = 16 << 20;
 
@@ -39,6 +42,8 @@ impl Store {
 #[derive(Debug)]
 pub(crate) struct Volume {
     url: String,
+    /// What commands call it: its name where it was made, which asks the store nothing, and its URL elsewhere.
+    called: String,
     dir: PathBuf,
     program: PathBuf,
     /// How many other computers there have been.
@@ -56,8 +61,8 @@ impl Volume {
     /// When the store or the volume cannot be made.
     pub(crate) fn create(lab: &Lab, dir: &Path, store: Store) -> Result<Self> {
         let volume = Self::attach(lab, dir, store)?;
-        volume.home.create_volume("bench", &volume.url, &[])?;
-        Ok(volume)
+        volume.home.create_volume(NAME, &volume.url, &[])?;
+        Ok(Self { called: NAME.to_owned(), ..volume })
     }
 
     /// The volume that lies in `dir` already.
@@ -77,7 +82,7 @@ impl Volume {
                 (server.url(BUCKET, "volume")?, Some(server))
             }
         };
-        Ok(Self { url, dir: dir.to_owned(), program, others: 0, home, mount: None, server })
+        Ok(Self { called: url.clone(), url, dir: dir.to_owned(), program, others: 0, home, mount: None, server })
     }
 
     /// Mounts it.
@@ -85,7 +90,7 @@ impl Volume {
     /// # Errors
     /// When that fails.
     pub(crate) fn mount(&mut self, options: &[&str]) -> Result<()> {
-        self.mount = Some(self.home.mount(&self.url, &self.dir.join("m"), options)?);
+        self.mount = Some(self.home.mount(&self.called, &self.dir.join("m"), options)?);
         Ok(())
     }
 
@@ -102,6 +107,7 @@ impl Volume {
             home = home.with_credentials(&server.access_key, &server.secret_key);
         }
         self.home = home;
+        self.called.clone_from(&self.url);
         self.mount(options)
     }
 
@@ -126,7 +132,7 @@ impl Volume {
     /// # Errors
     /// When the program says no.
     pub(crate) fn flush(&self) -> Result<()> {
-        self.home.run(&["flush", &self.url]).map(drop)
+        self.home.run(&["flush", &self.called]).map(drop)
     }
 
     /// Writes a checkpoint.
@@ -134,7 +140,7 @@ impl Volume {
     /// # Errors
     /// When the program says no.
     pub(crate) fn checkpoint(&self) -> Result<()> {
-        self.home.run(&["checkpoint", &self.url]).map(drop)
+        self.home.run(&["checkpoint", &self.called]).map(drop)
     }
 
     /// What the store has seen so far; nothing of a local directory.
