@@ -314,6 +314,7 @@ async fn assemble(
         let tree = Tree::open(Arc::clone(&engine.pages), tag, PageLimits::default(), head.root);
         let mut recovery = Recovery {
             env: &env,
+            settle: options.settle,
             storage: &storage,
             pages: &pages,
             staging: &staging,

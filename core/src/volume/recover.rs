@@ -4,6 +4,7 @@
 //! this owner's own line of claims. Whatever does not count is never deleted here: it is moved aside and named.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -16,10 +17,10 @@ use crate::format::{
     SegmentLocation,
 };
 use crate::kv::{KvRead, PageAddr};
-use crate::store::{GetRange, PutMode, StoreErrorKind};
+use crate::store::{GetRange, StoreErrorKind};
 use crate::tree::PinSet;
 use crate::types::{Epoch, Lsn, ObjectId, SegmentId};
-use crate::volume::claim::OwnerFile;
+use crate::volume::claim::{OwnerFile, create_head};
 use crate::volume::log::{LOG_DIR, local_error};
 use crate::volume::pages::PageLoader;
 use crate::volume::staging::{STAGE_DIR, Staging, Uploaded, stage_path};
@@ -32,6 +33,8 @@ pub(crate) const LOST_DIR: &str = "lost";
 /// What recovery works on.
 pub(crate) struct Recovery<'r> {
     pub(crate) env: &'r Env,
+    /// The waiting time of the fallback for stores that cannot create atomically.
+    pub(crate) settle: Option<Duration>,
     pub(crate) storage: &'r Storage,
     pub(crate) pages: &'r PageLoader,
     pub(crate) staging: &'r Staging,
@@ -394,7 +397,7 @@ impl Recovery<'_> {
     async fn seal_log(&self, epoch: Epoch, number: u64, claim: ClaimId) -> Result<bool> {
         let seal = LogBatch::seal(claim, self.state.next_lsn);
         let bytes = Bytes::from(seal.encode_object(crate::format::Codec::None));
-        match self.storage.put(&log_key(epoch, number), vec![bytes], PutMode::CreateNew).await {
+        match create_head(self.storage, &log_key(epoch, number), &bytes, self.settle).await {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(error),
