@@ -513,9 +513,7 @@ impl Shared {
     }
 
     fn fenced_while_away(&self) -> Error {
-        let why = "another owner took this volume over while this computer was offline; changes made here stay in the state directory";
-        self.halt(ErrorKind::Fenced, why.to_owned());
-        Error::new(ErrorKind::Fenced, why)
+        self.fenced("while this computer was offline")
     }
 
     fn note_recovered(&self, head: &Head) {
