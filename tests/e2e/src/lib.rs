@@ -7,6 +7,9 @@ mod home;
 pub mod load;
 mod mount;
 mod s3;
+pub mod scenarios;
+pub mod stores;
+pub mod tree;
 mod wait;
 
 pub use home::Home;
