@@ -441,13 +441,7 @@ impl Shared {
         let outcome = self.until_stored(|| Box::pin(create_head(&self.storage, &key, bytes, settle))).await;
         match outcome {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                let why = format!(
-                    "another owner has taken this volume over (head {} is theirs); {} bytes of this host's changes are not in the store and stay in its state directory",
-                    head.seq,
-                    self.staging.waiting().1
-                );
-                self.halt(ErrorKind::Fenced, why.clone());
-                Err(Error::new(ErrorKind::Fenced, why))
+                Err(self.fenced(&format!("head {} is theirs", head.seq)))
             }
             other => other,
         }
@@ -459,7 +453,7 @@ impl Shared {
         match self.storage.get(&next, GetRange::Full).await {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
             Ok(_) => {
-                self.halt(ErrorKind::Fenced, "another owner has taken this volume over".to_owned());
+                self.fenced(&format!("head {} is theirs", publisher.head.seq + 1));
                 Ok(false)
             }
             Err(error) => Err(error),

@@ -314,6 +314,7 @@ async fn assemble(
         let tree = Tree::open(Arc::clone(&engine.pages), tag, PageLimits::default(), head.root);
         let mut recovery = Recovery {
             env: &env,
+            settle: options.settle,
             storage: &storage,
             pages: &pages,
             staging: &staging,
@@ -325,7 +326,6 @@ async fn assemble(
             replayed: 0,
             placed: Default::default(),
             after_gap: Vec::new(),
-            settle: options.settle,
             renamed: false,
         };
         recovery.apply_overlay(&head).await?;
@@ -515,9 +515,7 @@ impl Shared {
     }
 
     fn fenced_while_away(&self) -> Error {
-        let why = "another owner took this volume over while this computer was offline; changes made here stay in the state directory";
-        self.halt(ErrorKind::Fenced, why.to_owned());
-        Error::new(ErrorKind::Fenced, why)
+        self.fenced("while this computer was offline")
     }
 
     fn note_recovered(&self, head: &Head) {

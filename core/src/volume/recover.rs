@@ -33,6 +33,8 @@ pub(crate) const LOST_DIR: &str = "lost";
 /// What recovery works on.
 pub(crate) struct Recovery<'r> {
     pub(crate) env: &'r Env,
+    /// The waiting time of the fallback for stores that cannot create atomically.
+    pub(crate) settle: Option<Duration>,
     pub(crate) storage: &'r Storage,
     pub(crate) pages: &'r PageLoader,
     pub(crate) staging: &'r Staging,
@@ -50,8 +52,6 @@ pub(crate) struct Recovery<'r> {
     pub(crate) placed: BTreeSet<SegmentId>,
     /// Log files that begin after a gap, which the remote log may close.
     pub(crate) after_gap: Vec<String>,
-    /// The wait that makes up for a store without atomic conditional puts.
-    pub(crate) settle: Option<Duration>,
     /// Whether names in the log directory were changed.
     pub(crate) renamed: bool,
 }

@@ -22,7 +22,7 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(180);
 pub struct Home {
     dir: PathBuf,
     program: PathBuf,
-    credentials: Option<(String, String)>,
+    variables: Vec<(String, String)>,
     user: Option<u32>,
 }
 
@@ -33,7 +33,7 @@ impl Home {
     /// When the directory cannot be made.
     pub fn new(dir: &Path, program: &Path) -> Result<Self> {
         fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
-        Ok(Self { dir: dir.to_owned(), program: program.to_owned(), credentials: None, user: None })
+        Ok(Self { dir: dir.to_owned(), program: program.to_owned(), variables: Vec::new(), user: None })
     }
 
     /// The program as the environment names it, or as it was built beside the running test; `None` when it is not built.
@@ -45,7 +45,15 @@ impl Home {
     /// The same home with an access key and its secret for S3 stores.
     #[must_use]
     pub fn with_credentials(self, access_key: &str, secret_key: &str) -> Self {
-        Self { credentials: Some((access_key.to_owned(), secret_key.to_owned())), ..self }
+        let keys = [("AWS_ACCESS_KEY_ID", access_key), ("AWS_SECRET_ACCESS_KEY", secret_key)];
+        self.with_variables(keys.map(|(name, value)| (name.to_owned(), value.to_owned())))
+    }
+
+    /// The same home with more environment variables for every command.
+    #[must_use]
+    pub fn with_variables(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.variables.extend(variables);
+        self
     }
 
     /// The same home of another user, whose commands run with that user's rights alone. The caller must be root, and the program where
@@ -85,10 +93,8 @@ impl Home {
         command.args(args).env("HOME", &self.dir);
         command.env("XDG_CONFIG_HOME", self.dir.join("config")).env("XDG_STATE_HOME", self.state_dir());
         command.env("XDG_DATA_HOME", self.dir.join("data")).env("XDG_CACHE_HOME", self.dir.join("cache"));
-        if let Some((access_key, secret_key)) = &self.credentials {
-            command.env("AWS_ACCESS_KEY_ID", access_key).env("AWS_SECRET_ACCESS_KEY", secret_key);
-        }
         command.env("AWS_EC2_METADATA_DISABLED", "true");
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 

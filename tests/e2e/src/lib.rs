@@ -9,6 +9,9 @@ mod mount;
 pub mod namespace;
 mod refusal;
 mod s3;
+pub mod scenarios;
+pub mod stores;
+pub mod tree;
 mod wait;
 
 pub use home::Home;

@@ -2,7 +2,7 @@
 //!
 //! [`gate`] is the way to the store, which a crash or a fault closes at a chosen call; [`machine`] is one computer with the volume
 //! open; [`script`] is the workload of the sweeps; [`sweep`] runs it against the model with a crash or a fault at every call;
-//! [`files`] reads and writes whole files; [`reach`] looks at the raw store and says which objects nothing refers to, and which are referred to and are not there.
+//! [`weak`] are stores that cannot fence; [`files`] reads and writes whole files; [`reach`] looks at the raw store and says which objects nothing refers to, and which are referred to and are not there.
 //!
 //! Everything runs on one thread under tokio's paused clock, so that a seed or a call's number replays a run.
 //! `PROXYFS_SIM_LONG=1` (or `PROXYFS_TEST_LONG=1`, of a long run of all tests) in the environment widens the sweeps and lengthens the soak.
@@ -13,6 +13,7 @@ pub mod machine;
 pub mod reach;
 pub mod script;
 pub mod sweep;
+pub mod weak;
 
 /// Whether the long form of the tests is asked for.
 #[must_use]
