@@ -88,6 +88,8 @@ pub(crate) struct Publisher {
     table: BTreeMap<ObjectId, ObjectEntry>,
     /// Heads in the store, oldest first: number, LSN (0 if not known) and the second since when they are known.
     kept: VecDeque<(u64, Lsn, i64)>,
+    /// Whether the local copies do not contradict the newest head.
+    copied: bool,
     /// Log batches in the store: epoch, number, last LSN.
     pub(crate) batches: VecDeque<(crate::types::Epoch, u64, Lsn)>,
 }
@@ -95,7 +97,7 @@ pub(crate) struct Publisher {
 impl Publisher {
     pub(crate) fn new(head: Head, table: ObjectTable) -> Self {
         let table = table.entries.into_iter().map(|e| (e.object, e)).collect();
-        Self { head, table, kept: VecDeque::new(), batches: VecDeque::new() }
+        Self { head, table, kept: VecDeque::new(), copied: true, batches: VecDeque::new() }
     }
 
     /// The oldest head that may still be read, if it is known.
@@ -299,12 +301,8 @@ impl Shared {
         publisher.table = written.table;
         publisher.note_published(head, self.env.clock.now().secs);
         self.pages.set_lengths(publisher.lengths());
-        // Only a convenience for the next mount: the store has the head.
         let entries = publisher.table.values().copied().collect();
-        let copies = [(TABLE_COPY, ObjectTable { entries }.encode_frame()), (HEAD_COPY, bytes.to_vec())];
-        if let Err(error) = copies.iter().try_for_each(|(name, content)| self.env.dir.replace(name, content)) {
-            tracing::warn!("cannot keep a local copy of the head: {error}");
-        }
+        publisher.copied = self.keep_copies(&ObjectTable { entries }.encode_frame(), &bytes).await;
         self.note_head(&publisher.head);
         match self.forget_intents(&written.objects).await {
             // The head counts, and what it covers makes room; the intents are settled at the next mount.
@@ -314,6 +312,19 @@ impl Shared {
             }
             other => other.map_err(|e| (None, e)),
         }
+    }
+
+    /// Keeps copies of the newest head and its table for mounting without the store. An old copy does not go with the logs that are
+    /// left after this head: where no new one can be made, there is none. Whether what the head covers may go.
+    async fn keep_copies(&self, table: &[u8], head: &[u8]) -> bool {
+        let dir = &self.env.dir;
+        let Err(error) = dir.replace(TABLE_COPY, table).and_then(|()| dir.replace(HEAD_COPY, head)) else {
+            return true;
+        };
+        tracing::warn!(
+            "cannot keep a local copy of the head: {error}; until the next checkpoint this computer cannot mount the volume while the store is away"
+        );
+        dir.remove(HEAD_COPY).is_ok() && dir.sync_dir("").await.is_ok()
     }
 
     /// Writes the dirty pages of `frozen` into new meta objects, children before parents, then the table and the overlay.
@@ -474,11 +485,13 @@ impl Shared {
 
     /// Frees what the new head covers. Failures here cost space, never data.
     async fn after_publication(self: &Arc<Self>, publisher: &mut Publisher, segments: &[Arc<StagedSegment>]) {
-        if let Err(error) = self.staging.remove_covered(segments) {
-            tracing::warn!("cannot remove a staging file that is in the store: {error}");
-        }
-        if let Err(error) = self.log.remove_covered(publisher.head.lsn) {
-            tracing::warn!("cannot remove a replay log file that a head covers: {error}");
+        if publisher.copied {
+            if let Err(error) = self.staging.remove_covered(segments) {
+                tracing::warn!("cannot remove a staging file that is in the store: {error}");
+            }
+            if let Err(error) = self.log.remove_covered(publisher.head.lsn) {
+                tracing::warn!("cannot remove a replay log file that a head covers: {error}");
+            }
         }
         self.room.notify_waiters();
         let outdated = publisher.outdated(self.env.clock.now().secs);

@@ -246,7 +246,7 @@ fn known_head(env: &Env, meta: &VolumeMeta) -> u64 {
 fn find_offline(env: &Env, error: Error) -> Result<Found> {
     let read = |name: &str| env.dir.read(name).map(Bytes::from).ok();
     let (Some(meta), Some(head), Some(table)) = (read(META_COPY), read(HEAD_COPY), read(TABLE_COPY)) else {
-        return Err(error.context_prefix("the volume was never open on this computer"));
+        return Err(error.context_prefix("this computer has no copy of the volume's newest head (it was never open here, or the copy could not be made)"));
     };
     let copy = |name: &str| format!("the copy {name} in the state directory is damaged, mount with the store");
     let meta = without_checksum(&meta)

@@ -186,6 +186,8 @@ pub struct Progress {
     in_store: usize,
     /// What the first operation that failed said.
     failure: Option<String>,
+    /// Whether the disk was made to fail, so that copies for mounting without the store may be missing.
+    copies_failed: bool,
 }
 
 /// A fresh volume on a fresh machine.
@@ -213,7 +215,9 @@ async fn run_watched(machine: &mut Machine, expected: &Expected, fault: Fault, b
         Fault::Local(faults) => machine.sim.dir.calls().plan(faults),
         Fault::Store(plan) => machine.gate.plan(plan),
     }
-    let mut progress = Progress::default();
+    let fails = |faults: Faults| faults.fail_once.is_some() || faults.fail_from.is_some();
+    let copies_failed = matches!(fault, Fault::Local(faults) if fails(faults));
+    let mut progress = Progress { copies_failed, ..Progress::default() };
     if let Err(error) = machine.open().await {
         progress.failure = Some(format!("open: {error:?}"));
         return progress;
@@ -347,8 +351,8 @@ async fn offline(mut back: Machine, expected: &Expected, progress: &Progress) ->
     back.gate.plan(GatePlan::GoneFrom(0));
     match back.open_once().await {
         Ok(()) => {}
-        // It never was open here.
-        Err(error) if error.kind() == ErrorKind::Unavailable && progress.acked == 0 => {
+        // It never was open here, or what was to be copied for this could not be.
+        Err(error) if error.kind() == ErrorKind::Unavailable && (progress.acked == 0 || progress.copies_failed) => {
             back.gate.plan(GatePlan::Open);
             return Ok(back);
         }

@@ -24,7 +24,7 @@ fn disk(case: Case) {
         let expected = Expected::new().await;
         let (local, _) = count_calls(case, &expected).await;
         for call in 1..=local {
-            let mut runs = vec![(once(call), Comeback::Kill)];
+            let mut runs = vec![(once(call), Comeback::Kill), (once(call), Comeback::Offline)];
             if is_long() || call % 2 == 0 {
                 runs.push((for_good(call), Comeback::Kill));
                 runs.push((once(call), Comeback::PowerLoss(call)));
