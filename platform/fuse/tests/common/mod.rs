@@ -118,6 +118,7 @@ pub(crate) fn in_namespace(test: &str, uid: u32) {
         place=/mnt; mount -t tmpfs -o mode=755 none \"$place\"; cp \"$1\" \"$place/program\"
         mknod -m 666 \"$place/fuse\" c 10 229; mount --bind \"$place/fuse\" /dev/fuse
         : > \"$place/conf\"; if [ -e /etc/fuse.conf ]; then mount --bind \"$place/conf\" /etc/fuse.conf; fi
+        mkdir -m 1777 \"$place/tmp\"; export TMPDIR=\"$place/tmp\"
         cd /; exec setpriv --reuid=\"$3\" --regid=\"$3\" --clear-groups \"$place/program\" --exact \"$2\" --nocapture";
     if !is_root(test) {
         return;
