@@ -162,7 +162,7 @@ fn a_directory_of_many_entries_is_listed_changed_and_emptied() {
         let mount = remount_cold(home, mount)?;
         check_names(&big, &names)?;
         let with_attributes =
-            fs::read_dir(&big)?.map(|e| e?.metadata()).filter(|m| m.as_ref().is_ok_and(|m| m.is_file()));
+            fs::read_dir(&big)?.map(|e| e?.metadata()).filter(|m| m.as_ref().is_ok_and(fs::Metadata::is_file));
         ensure!(with_attributes.count() == names.len(), "a listing with attributes");
         for n in (0..entries()).step_by(97) {
             ensure!(big.join(name(n)).is_file(), "lookup of {n}");
