@@ -46,6 +46,9 @@ impl std::fmt::Display for Ended {
     }
 }
 
+/// How long the reader of the pipe may take with what a command said last.
+const LAST_LINES: Duration = Duration::from_secs(3);
+
 /// Runs `command` to its end or to `limit`, giving each line of its output and errors to `on_line`.
 ///
 /// # Errors
@@ -85,8 +88,13 @@ pub(crate) fn run(command: &mut Command, limit: Duration, mut on_line: impl FnMu
             Err(RecvTimeoutError::Timeout) => {}
         }
     }
-    for line in lines.try_iter() {
+    // The last lines may still be on their way from the pipe; a daemon that has it open sends none.
+    let patience = Instant::now() + LAST_LINES;
+    while let Ok(line) = lines.recv_timeout(patience.saturating_duration_since(Instant::now())) {
         on_line(&line);
+        if Instant::now() > patience {
+            break;
+        }
     }
     let status = child.wait()?;
     if timed_out {
@@ -189,6 +197,14 @@ mod tests {
         let ended = run(&mut sh("setsid sleep 20 & echo up"), Duration::from_secs(15), |_| {});
         assert_eq!(ended.expect("a run"), Ended::Code(0));
         assert!(started.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn what_a_command_says_last_is_not_lost() {
+        for millis in [195, 200, 205] {
+            let said = output(&mut sh(&format!("sleep 0.{millis}; echo last")), Duration::from_secs(30));
+            assert_eq!(said.expect("a run"), "last\n");
+        }
     }
 
     #[test]
