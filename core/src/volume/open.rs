@@ -36,7 +36,7 @@ use crate::volume::flush::Flusher;
 use crate::volume::frames::FrameReader;
 use crate::volume::log::{LocalLog, local_error};
 use crate::volume::pages::PageLoader;
-use crate::volume::recover::{Recovery, read_table};
+use crate::volume::recover::{Recovery, check_root, read_table};
 use crate::volume::staging::Staging;
 use crate::volume::state::{Halt, State};
 use crate::volume::storage::{Storage, store_error};
@@ -209,7 +209,12 @@ async fn find_online(env: &Env, store: &Arc<dyn ObjectStore>, options: &VolumeOp
     let mut owner = OwnerFile::load(&*env.dir, meta.uuid)?;
     let no_head = || {
         let place = store.describe();
-        Error::new(ErrorKind::Corrupt, format!("the volume at {place} has no head; run fsck --rebuild"))
+        Error::new(
+            ErrorKind::Corrupt,
+            format!(
+                "the volume at {place} has no head, so its files cannot be found; bring the objects under head/ back from a backup"
+            ),
+        )
     };
     let (newest, heads) = heads(&storage, known_head(env, &meta)).await?;
     let newest = newest.ok_or_else(no_head)?;
@@ -221,6 +226,7 @@ async fn find_online(env: &Env, store: &Arc<dyn ObjectStore>, options: &VolumeOp
         return Ok(Found { meta, head: newest, table, owner, claimed: true, heads });
     }
     check_claimable(&newest, &owner, options)?;
+    check_root(&storage, &newest).await?;
     if !owner.probed {
         check_fencing(&storage, env, options).await?;
         owner.probed = options.settle.is_none();

@@ -79,6 +79,14 @@ pub(crate) async fn read_table(storage: &Storage, head: &Head) -> Result<ObjectT
     }
 }
 
+/// Reads the root page of a head, so that a volume that cannot be used is refused before anything is written.
+pub(crate) async fn check_root(storage: &Storage, head: &Head) -> Result<()> {
+    match head.root {
+        None => Ok(()),
+        Some(addr) => read_meta(storage, addr, crate::format::FrameKind::Page).await.map(drop),
+    }
+}
+
 /// The overlay of a head.
 pub(crate) async fn read_overlay(storage: &Storage, head: &Head) -> Result<Option<Overlay>> {
     match head.overlay {

@@ -4,6 +4,7 @@
 //! segment's room is several runs in one transaction, so that it is atomic whatever its size.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -15,6 +16,11 @@ use crate::types::Ino;
 use crate::volume::Shared;
 use crate::volume::log::local_error;
 use crate::volume::staging::Reservation;
+
+/// How long the disk may take to free what was removed.
+const REMOVAL_PATIENCE: Duration = Duration::from_secs(1);
+/// Time between looks at the disk meanwhile.
+const REMOVAL_POLL: Duration = Duration::from_millis(20);
 
 impl Shared {
     /// Writes `data` at `offset` of `ino`.
@@ -114,7 +120,8 @@ impl Shared {
     /// # Errors
     /// [`ErrorKind::NoSpace`] when the store takes nothing for the whole operation timeout, or others have filled the disk.
     async fn wait_room(&self, len: u64) -> Result<()> {
-        let deadline = tokio::time::Instant::now() + self.options.operation_timeout;
+        let begun = tokio::time::Instant::now();
+        let deadline = begun + self.options.operation_timeout;
         loop {
             let room = self.room.notified();
             let Some(lack) = self.lacks(len) else { return Ok(()) };
@@ -124,7 +131,12 @@ impl Shared {
                     continue;
                 }
                 if self.staging.staged_bytes() == 0 {
-                    return Err(self.no_room(lack));
+                    // What was just removed may not be free yet.
+                    if begun.elapsed() >= REMOVAL_PATIENCE {
+                        return Err(self.no_room(lack));
+                    }
+                    tokio::time::sleep(REMOVAL_POLL).await;
+                    continue;
                 }
             }
             self.checkpoints.request();
