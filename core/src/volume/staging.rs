@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::disk_cache::{DiskCache, Keepsake};
 use crate::env::{LocalDir, LocalFile, OpenMode};
 use crate::format::DataRef;
 use crate::limits::{SEGMENT_SLOTS_MAX, STAGE_BLOCK_BYTES, STAGE_ROOM_BYTES, STREAM_BYTES_MIN, STREAM_SEGMENTS_MAX};
@@ -86,6 +87,8 @@ struct SegState {
     planned: Option<Vec<(Vec<u8>, Vec<u8>)>>,
     /// Set once its location records are in the log.
     uploaded: Option<Uploaded>,
+    /// What makes the staging file one of the cache's, if it can be.
+    keepsake: Option<Keepsake>,
 }
 
 /// What became of a sealed segment.
@@ -148,6 +151,7 @@ impl StagedSegment {
             building: false,
             planned: None,
             uploaded: None,
+            keepsake: None,
         };
         Self {
             id,
@@ -286,6 +290,21 @@ impl StagedSegment {
         self.state.lock().planned.clone()
     }
 
+    /// Whether the staging file holds the slots and nothing else, in order and whole but for the last: then the bytes of all of them.
+    pub(crate) fn dense_bytes(&self) -> Option<u64> {
+        let state = self.state.lock();
+        let run = state.runs.get(&0).filter(|run| state.runs.len() == 1 && run.place == 0 && run.len == state.end)?;
+        let (_, whole) = state.slots.split_last()?;
+        let regular =
+            whole.iter().all(|s| u64::from(s.filled) == self.slot_bytes) && !state.slots.iter().any(|s| s.dropped);
+        (regular && run.len == state.bytes).then_some(run.len)
+    }
+
+    /// The staging file is to be handed to the cache when the segment is forgotten.
+    pub(crate) fn keep(&self, keepsake: Keepsake) {
+        self.state.lock().keepsake = Some(keepsake);
+    }
+
     /// Notes that the segment is in the store (or was dead).
     pub(crate) fn set_uploaded(&self, uploaded: Uploaded) {
         self.state.lock().uploaded = Some(uploaded);
@@ -299,6 +318,12 @@ impl StagedSegment {
     /// Bytes reserved in it.
     pub(crate) fn bytes(&self) -> u64 {
         self.state.lock().bytes
+    }
+
+    /// Makes the staging file one of the cache's. Whether it is.
+    fn hand_over(&self, file: &Arc<dyn LocalFile>, cache: &DiskCache) -> bool {
+        let keepsake = self.state.lock().keepsake.take();
+        keepsake.is_some_and(|keepsake| cache.adopt(&stage_path(self.id), file, &keepsake))
     }
 
     fn end_write(&self, position: u64, len: u64) {
@@ -731,8 +756,9 @@ impl Staging {
         waiting.fold((0, 0), |(n, bytes), s| (n + 1, bytes + s.bytes()))
     }
 
-    /// Forgets segments that a published head covers and removes their files. `frozen` is what [`Staging::freeze`] gave.
-    pub(crate) fn remove_covered(&self, frozen: &[Arc<StagedSegment>]) -> io::Result<()> {
+    /// Forgets segments that a published head covers; their files become the cache's or are removed. `frozen` is what
+    /// [`Staging::freeze`] gave.
+    pub(crate) fn remove_covered(&self, frozen: &[Arc<StagedSegment>], cache: &DiskCache) -> io::Result<()> {
         let mut gone = Vec::new();
         {
             let mut inner = self.inner.lock();
@@ -743,7 +769,10 @@ impl Staging {
                 }
             }
         }
-        gone.iter().filter(|s| s.file.get().is_some()).try_for_each(|s| self.dir.remove(&stage_path(s.id)))
+        gone.iter().try_for_each(|segment| match segment.file.get() {
+            Some(file) if !segment.hand_over(file, cache) => self.dir.remove(&stage_path(segment.id)),
+            _ => Ok(()),
+        })
     }
 
     /// Bytes on the staging disk.

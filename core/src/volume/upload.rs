@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 
+use crate::disk_cache::Keepsake;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::{Codec, FrameKind};
 use crate::format::keys::{intent_key, segment_location_key, segment_usage_key};
@@ -28,6 +30,7 @@ const OVERHEAD_PER_SLOT: usize = 80;
 /// State of the uploader.
 pub(crate) struct Uploads {
     permits: Arc<Semaphore>,
+    spare: Spare,
     /// Signalled when a segment was planned or uploaded.
     pub(crate) progress: Notify,
 }
@@ -41,7 +44,41 @@ struct Plan {
 
 impl Uploads {
     pub(crate) fn new(at_once: usize) -> Self {
-        Self { permits: Arc::new(Semaphore::new(at_once)), progress: Notify::new() }
+        Self { permits: Arc::new(Semaphore::new(at_once)), spare: Spare::default(), progress: Notify::new() }
+    }
+}
+
+/// Buffers of objects that are in the store, for the next ones: memory that is new to the process costs more to touch than to fill.
+/// There are never more than uploads at once, and none when nothing waits.
+#[derive(Default)]
+struct Spare {
+    buffers: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Spare {
+    /// An empty buffer for `capacity` bytes.
+    fn take(&self, capacity: usize) -> Vec<u8> {
+        let mut buffers = self.buffers.lock();
+        match buffers.iter().position(|b| b.capacity() >= capacity) {
+            Some(at) => buffers.swap_remove(at),
+            None => {
+                drop(buffers);
+                Vec::with_capacity(capacity)
+            }
+        }
+    }
+
+    /// Gives a buffer back, unless somebody still reads it.
+    fn give(&self, body: Bytes) {
+        if let Ok(body) = body.try_into_mut() {
+            let mut buffer = Vec::from(body);
+            buffer.clear();
+            self.buffers.lock().push(buffer);
+        }
+    }
+
+    fn clear(&self) {
+        self.buffers.lock().clear();
     }
 }
 
@@ -67,6 +104,7 @@ impl Shared {
             if self.is_stopping() {
                 return;
             }
+            self.uploads.spare.clear();
             tokio::select! { () = sealed => {}, () = stopped => {} }
         }
     }
@@ -94,11 +132,26 @@ impl Shared {
         let key = self.storage.layout.data_key(plan.object);
         self.until_stored(|| Box::pin(self.storage.put(&key, vec![plan.body.clone()], PutMode::Fresh))).await?;
         let lsn = self.put_location(segment, &plan).await?;
-        // What was just written is what is likely to be read, also while the store is away.
-        self.disk.put(ObjectKind::Data, plan.object, 0, &plan.body);
+        self.keep_on_disk(segment, &plan, slots.len());
         segment.set_uploaded(Uploaded { lsn, overlay: plan.overlay });
+        self.uploads.spare.give(plan.body);
         self.uploads.progress.notify_waiters();
         Ok(())
+    }
+
+    /// What was just written is what is likely to be read, also while the store is away. Where the staging file can be kept, its bytes
+    /// are not written again.
+    fn keep_on_disk(&self, segment: &StagedSegment, plan: &Plan, frames: usize) {
+        let keepsake = match segment.dense_bytes() {
+            Some(bytes) if self.disk.is_on() => {
+                Keepsake::of(plan.object, &plan.body, self.meta.frame_size, frames, bytes)
+            }
+            _ => None,
+        };
+        match keepsake {
+            Some(keepsake) => segment.keep(keepsake),
+            None => self.disk.put(ObjectKind::Data, plan.object, 0, &plan.body),
+        }
     }
 
     /// Builds the object: each live slot's bytes are read straight into it.
@@ -108,7 +161,7 @@ impl Shared {
         let codec = self.meta.compress.codec();
         let payload: usize = slots.iter().filter(|s| !s.dropped).map(|s| s.filled as usize).sum();
         let capacity = payload + slots.len() * OVERHEAD_PER_SLOT + 256;
-        let mut pack = PackBuilder::data(segment.id, capacity);
+        let mut pack = PackBuilder::data_in(segment.id, self.uploads.spare.take(capacity));
         let mut frames = Vec::with_capacity(slots.len());
         for (number, slot) in (0u32..).zip(slots) {
             frames.push(if slot.dropped {
