@@ -91,6 +91,11 @@ impl Keepsake {
     }
 }
 
+/// Takes any bytes as the end of a cache file that was a staging file. For fuzzing.
+pub(crate) fn probe(input: &[u8]) {
+    Dense::probe(input);
+}
+
 /// Frames on the local disk under a byte budget.
 #[derive(Debug)]
 pub(crate) struct DiskCache {

@@ -194,7 +194,8 @@ pub fn volume_json(input: &[u8]) {
     }
 }
 
-/// What lies in a state directory beside frames and logs: `owner.json`, the copy of `volume.json`, and the names of files.
+/// What lies in a state directory beside frames and logs: `owner.json`, the copy of `volume.json`, the end of a cache file that was a
+/// staging file, and the names of files.
 pub fn local(input: &[u8]) {
     if let Ok(owner) = serde_json::from_slice::<OwnerFile>(input) {
         let encoded = serde_json::to_vec(&owner).unwrap_or_default();
@@ -203,6 +204,7 @@ pub fn local(input: &[u8]) {
     if let Ok(meta) = open::without_checksum(&Bytes::copy_from_slice(input)) {
         volume_json(meta);
     }
+    disk_cache::probe(input);
     if let Ok(name) = std::str::from_utf8(input) {
         names(name);
     }

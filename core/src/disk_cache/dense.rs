@@ -40,20 +40,18 @@ impl Dense {
         let mut trailer = [0; TRAILER_LEN];
         let start = file.len()?.checked_sub(TRAILER_LEN as u64).ok_or(io::ErrorKind::InvalidData)?;
         file.read_exact_at(&mut trailer, start)?;
-        let dense = Self::decode(&trailer).ok_or(io::ErrorKind::InvalidData)?;
-        if dense.payload_bytes + u64::from(dense.frames) * HEADER != start {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        Ok(dense)
+        Self::decode(&trailer, start).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
-    fn decode(trailer: &[u8; TRAILER_LEN]) -> Option<Self> {
+    /// From a trailer that begins at `start` of its file.
+    fn decode(trailer: &[u8; TRAILER_LEN], start: u64) -> Option<Self> {
         let word = |at: usize| trailer.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
         if trailer[..4] != MAGIC || word(20)? != crc32c::crc32c(&trailer[..20]) {
             return None;
         }
         let payload_bytes = u64::from(word(8)?) | u64::from(word(12)?) << 32;
-        Self::new(word(4)?, usize::try_from(word(16)?).ok()?, payload_bytes)
+        let dense = Self::new(word(4)?, usize::try_from(word(16)?).ok()?, payload_bytes)?;
+        (payload_bytes.checked_add(u64::from(dense.frames) * HEADER)? == start).then_some(dense)
     }
 
     fn trailer(self) -> [u8; TRAILER_LEN] {
@@ -73,6 +71,22 @@ impl Dense {
         end.extend_from_slice(&self.trailer());
         file.set_len(self.payload_bytes)?;
         file.write_all_at(&end, self.payload_bytes)
+    }
+
+    /// Takes any bytes as a trailer (its checksum made to hold), where it begins, and an offset to look for. For fuzzing.
+    pub(super) fn probe(input: &[u8]) {
+        let Some((trailer, rest)) = input.split_first_chunk::<TRAILER_LEN>() else { return };
+        let Some((start, rest)) = rest.split_first_chunk::<8>() else { return };
+        let Some(offset) = rest.first_chunk::<8>() else { return };
+        let mut trailer = *trailer;
+        let crc = crc32c::crc32c(&trailer[..20]);
+        trailer[20..].copy_from_slice(&crc.to_le_bytes());
+        let start = u64::from_le_bytes(*start);
+        if let Some(dense) = Self::decode(&trailer, start)
+            && let Some((header, payload)) = dense.find(u64::from_le_bytes(*offset))
+        {
+            assert!(payload < dense.payload_bytes && header + HEADER <= start);
+        }
     }
 
     /// Where header and payload lie of the frame at `offset` of the object.
@@ -109,12 +123,31 @@ mod tests {
     #[test]
     fn a_trailer_survives_and_a_damaged_one_is_refused() {
         let dense = Dense::new(4096, 2, 8000).expect("whole");
-        let trailer = dense.trailer();
-        assert_eq!(Dense::decode(&trailer), Some(dense));
+        let (trailer, start) = (dense.trailer(), 8000 + 2 * HEADER);
+        assert_eq!(Dense::decode(&trailer, start), Some(dense));
+        assert_eq!(Dense::decode(&trailer, start + 1), None, "of a file of another length");
         for at in 0..TRAILER_LEN {
             let mut damaged = trailer;
             damaged[at] ^= 1;
-            assert_eq!(Dense::decode(&damaged), None, "byte {at}");
+            assert_eq!(Dense::decode(&damaged, start), None, "byte {at}");
         }
+    }
+
+    #[test]
+    fn any_bytes_may_be_probed() {
+        let dense = Dense::new(4096, 2, 8000).expect("whole");
+        let mut input = dense.trailer().to_vec();
+        input.extend_from_slice(&(8000 + 2 * HEADER).to_le_bytes());
+        input.extend_from_slice(&(4096 + HEADER).to_le_bytes());
+        for len in 0..=input.len() {
+            Dense::probe(&input[..len]);
+        }
+    }
+
+    #[test]
+    fn lengths_that_no_file_has_are_refused() {
+        let most = u64::from(u32::MAX);
+        let huge = Dense { slot_bytes: u32::MAX, frames: u32::MAX, payload_bytes: most * most };
+        assert_eq!(Dense::decode(&huge.trailer(), 100), None);
     }
 }
