@@ -151,6 +151,7 @@ mod tests {
             assert_eq!(task.await.expect("join"), 512 << 10);
         }
         let seconds = begun.elapsed().as_secs_f64();
-        assert!((1.9..2.1).contains(&seconds), "2 MiB at 1 MiB/s took {seconds} s");
+        // Nobody waits for the end of the last turn of each connection.
+        assert!((1.7..2.1).contains(&seconds), "2 MiB at 1 MiB/s took {seconds} s");
     }
 }
