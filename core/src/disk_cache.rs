@@ -168,7 +168,7 @@ impl DiskCache {
 
     /// The frame of `len` bytes at `offset`, if it is there and its checksums hold.
     pub(crate) fn get(&self, kind: ObjectKind, id: ObjectId, offset: u64, len: u32) -> Option<Bytes> {
-        let OpenFile { file, dense } = self.file((kind, id), None)?;
+        let OpenFile { file, dense } = self.file((kind, id), false)?;
         let (header_at, payload_at) = match dense {
             Some(dense) => dense.find(offset)?,
             None => (offset, offset + FRAME_HEADER_LEN as u64),
@@ -195,21 +195,19 @@ impl DiskCache {
             return false;
         }
         let to = path_of(name, Form::Dense);
-        let moved = keepsake
-            .dense
-            .complete(&**file, &keepsake.headers)
-            .and_then(|()| self.dir.rename(from, &to))
-            .and_then(|()| file.len());
-        let bytes = match moved {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                tracing::debug!("cannot keep a staging file as a cache file: {error}");
-                return false;
-            }
-        };
-        let used = self.clock.fetch_add(1, Ordering::Relaxed);
-        self.entries.lock().insert(name, Entry { form: Form::Dense, bytes, used, file: None });
+        let completed = keepsake.dense.complete(&**file, &keepsake.headers);
+        if let Err(error) = completed.and_then(|()| self.dir.rename(from, &to)) {
+            tracing::debug!("cannot keep a staging file as a cache file: {error}");
+            return false;
+        }
+        let (bytes, used) = (keepsake.dense.file_bytes(), self.clock.fetch_add(1, Ordering::Relaxed));
+        let before = self.entries.lock().insert(name, Entry { form: Form::Dense, bytes, used, file: None });
         self.used.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(before) = before {
+            // A reader was given some frames from the store meanwhile.
+            self.used.fetch_sub(before.bytes, Ordering::Relaxed);
+            drop(self.dir.remove(&path_of(name, before.form)));
+        }
         self.shrink();
         true
     }
@@ -219,7 +217,7 @@ impl DiskCache {
         if !self.is_on() || !self.room.take(bytes.len() as u64) {
             return;
         }
-        let Some(OpenFile { file, dense }) = self.file((kind, id), Some(Form::Sparse)) else { return };
+        let Some(OpenFile { file, dense }) = self.file((kind, id), true) else { return };
         if dense.is_some() {
             // All of it is there.
             return;
@@ -255,8 +253,8 @@ impl DiskCache {
         }
     }
 
-    /// The object's file; `create` says how to make one if there is none.
-    fn file(&self, name: Name, create: Option<Form>) -> Option<OpenFile> {
+    /// The object's file; a new sparse one if there is none and `create`.
+    fn file(&self, name: Name, create: bool) -> Option<OpenFile> {
         let now = self.clock.fetch_add(1, Ordering::Relaxed);
         let mut entries = self.entries.lock();
         let known = entries.get_mut(&name).map(|entry| {
@@ -267,7 +265,8 @@ impl DiskCache {
         let form = match known {
             Some((_, Some(file))) => return Some(file),
             Some((form, None)) => form,
-            None => create?,
+            None if create => Form::Sparse,
+            None => return None,
         };
         let file = self.open_file(name, form, known.is_some())?;
         let mut entries = self.entries.lock();

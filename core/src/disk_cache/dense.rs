@@ -73,6 +73,11 @@ impl Dense {
         file.write_all_at(&end, self.payload_bytes)
     }
 
+    /// Length of the completed file.
+    pub(super) fn file_bytes(self) -> u64 {
+        self.payload_bytes + u64::from(self.frames) * HEADER + TRAILER_LEN as u64
+    }
+
     /// Takes any bytes as a trailer (its checksum made to hold), where it begins, and an offset to look for. For fuzzing.
     pub(super) fn probe(input: &[u8]) {
         let Some((trailer, rest)) = input.split_first_chunk::<TRAILER_LEN>() else { return };

@@ -58,15 +58,9 @@ pub struct PackBuilder {
 }
 
 impl PackBuilder {
-    /// A builder for the object of segment `segment`; `capacity` bytes are set aside.
-    #[must_use]
-    pub fn data(segment: SegmentId, capacity: usize) -> Self {
-        Self::data_in(segment, Vec::with_capacity(capacity))
-    }
-
     /// A builder for the object of segment `segment` in an empty buffer.
     #[must_use]
-    pub fn data_in(segment: SegmentId, buf: Vec<u8>) -> Self {
+    pub fn data(segment: SegmentId, buf: Vec<u8>) -> Self {
         debug_assert!(buf.is_empty(), "frames begin at offset 0");
         Self { kind: ObjectKind::Data, segment, buf, entries: Vec::new() }
     }
@@ -395,7 +389,7 @@ mod tests {
 
     #[test]
     fn frames_are_found_by_number_and_hold_their_payload() {
-        let mut pack = PackBuilder::data(SEGMENT, 0);
+        let mut pack = PackBuilder::data(SEGMENT, Vec::new());
         pack.append(3, FrameKind::Data, (7, 0), Codec::Lz4, &[1; 5000]);
         let failed = pack.append_with(4, FrameKind::Data, (7, 1), Codec::None, |buf| {
             buf.push(0);

@@ -664,6 +664,11 @@ impl Staging {
         (!inner.to_upload.is_empty()).then(|| inner.to_upload.remove(0))
     }
 
+    /// Whether a sealed segment waits to be taken.
+    pub(crate) fn has_to_upload(&self) -> bool {
+        !self.inner.lock().to_upload.is_empty()
+    }
+
     /// Gives a segment back whose upload did not come about.
     pub(crate) fn requeue(&self, segment: Arc<StagedSegment>) {
         self.inner.lock().to_upload.insert(0, segment);

@@ -73,9 +73,7 @@ impl Storage {
             )),
         }
     }
-}
 
-impl Storage {
     /// Says which store refused, as it may be another than somebody thinks.
     fn explain(&self, error: Error) -> Error {
         match error.kind() {

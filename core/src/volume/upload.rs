@@ -49,7 +49,7 @@ impl Uploads {
 }
 
 /// Buffers of objects that are in the store, for the next ones: memory that is new to the process costs more to touch than to fill.
-/// There are never more than uploads at once, and none when nothing waits.
+/// There are never more than uploads at once: whoever finds all too small has one of them dropped. None once nothing waits.
 #[derive(Default)]
 struct Spare {
     buffers: Mutex<Vec<Vec<u8>>>,
@@ -58,22 +58,21 @@ struct Spare {
 impl Spare {
     /// An empty buffer for `capacity` bytes.
     fn take(&self, capacity: usize) -> Vec<u8> {
-        let mut buffers = self.buffers.lock();
-        match buffers.iter().position(|b| b.capacity() >= capacity) {
-            Some(at) => buffers.swap_remove(at),
-            None => {
-                drop(buffers);
-                Vec::with_capacity(capacity)
+        let found = {
+            let mut buffers = self.buffers.lock();
+            match buffers.iter().position(|b| b.capacity() >= capacity) {
+                Some(at) => Some(buffers.swap_remove(at)),
+                None => buffers.pop(),
             }
-        }
+        };
+        found.filter(|b| b.capacity() >= capacity).unwrap_or_else(|| Vec::with_capacity(capacity))
     }
 
     /// Gives a buffer back, unless somebody still reads it.
     fn give(&self, body: Bytes) {
-        if let Ok(body) = body.try_into_mut() {
-            let mut buffer = Vec::from(body);
-            buffer.clear();
-            self.buffers.lock().push(buffer);
+        if let Ok(mut body) = body.try_into_mut() {
+            body.clear();
+            self.buffers.lock().push(body.into());
         }
     }
 
@@ -104,7 +103,6 @@ impl Shared {
             if self.is_stopping() {
                 return;
             }
-            self.uploads.spare.clear();
             tokio::select! { () = sealed => {}, () = stopped => {} }
         }
     }
@@ -134,7 +132,11 @@ impl Shared {
         let lsn = self.put_location(segment, &plan).await?;
         self.keep_on_disk(segment, &plan, slots.len());
         segment.set_uploaded(Uploaded { lsn, overlay: plan.overlay });
-        self.uploads.spare.give(plan.body);
+        if self.staging.has_to_upload() {
+            self.uploads.spare.give(plan.body);
+        } else {
+            self.uploads.spare.clear();
+        }
         self.uploads.progress.notify_waiters();
         Ok(())
     }
@@ -161,7 +163,7 @@ impl Shared {
         let codec = self.meta.compress.codec();
         let payload: usize = slots.iter().filter(|s| !s.dropped).map(|s| s.filled as usize).sum();
         let capacity = payload + slots.len() * OVERHEAD_PER_SLOT + 256;
-        let mut pack = PackBuilder::data_in(segment.id, self.uploads.spare.take(capacity));
+        let mut pack = PackBuilder::data(segment.id, self.uploads.spare.take(capacity));
         let mut frames = Vec::with_capacity(slots.len());
         for (number, slot) in (0u32..).zip(slots) {
             frames.push(if slot.dropped {
@@ -313,4 +315,28 @@ fn is_final(kind: ErrorKind) -> bool {
         kind,
         ErrorKind::AlreadyExists | ErrorKind::NotSupported | ErrorKind::Io | ErrorKind::Internal | ErrorKind::Fenced
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spare_buffers_are_used_again_and_those_too_small_are_dropped() {
+        let spare = Spare::default();
+        for capacity in [10, 100, 1_000, 10_000] {
+            let mut buffer = spare.take(capacity);
+            assert!(buffer.is_empty() && buffer.capacity() >= capacity);
+            buffer.resize(capacity / 2, 7);
+            spare.give(Bytes::from(buffer));
+            assert_eq!(spare.buffers.lock().len(), 1, "the one before was too small");
+        }
+        let kept = spare.buffers.lock()[0].as_ptr();
+        let again = spare.take(5_000);
+        assert_eq!(again.as_ptr(), kept);
+        let read = Bytes::from(vec![1; 100]);
+        spare.give(read.clone());
+        assert!(spare.buffers.lock().is_empty(), "somebody still reads it");
+        assert_eq!(read.len(), 100);
+    }
 }
