@@ -20,7 +20,11 @@ pub(crate) fn read(name: &str, var: impl Fn(&str) -> Option<String>) -> Result<O
         (None, None) => return Ok(None),
         (Some(id), Some(secret)) => (id, secret),
         (id, _) => {
-            let (there, missing) = if id.is_some() { ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY") } else { ("SECRET_ACCESS_KEY", "ACCESS_KEY_ID") };
+            let (there, missing) = if id.is_some() {
+                ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")
+            } else {
+                ("SECRET_ACCESS_KEY", "ACCESS_KEY_ID")
+            };
             let why = format!("{base}_{there} is set, {base}_{missing} is not");
             let to_do = "set both, or neither";
             return Err(Error::new(ErrorKind::Invalid, format!("credentials {name} in the environment"), why, to_do));

@@ -123,7 +123,12 @@ impl CredentialsFile {
         let version = toml::from_str::<Probe>(text).map_err(|e| self.invalid(&broken(text, &e)))?.version;
         if version != VERSION {
             let why = format!("its version is {version}, this program knows {VERSION}");
-            return Err(Error::new(ErrorKind::Invalid, self.subject(), why, "upgrade proxyfs: a newer version wrote it"));
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                self.subject(),
+                why,
+                "upgrade proxyfs: a newer version wrote it",
+            ));
         }
         let content: Content = toml::from_str(text).map_err(|e| self.invalid(&broken(text, &e)))?;
         debug_assert_eq!(content.version, VERSION);

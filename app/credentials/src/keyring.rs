@@ -80,7 +80,9 @@ impl Keyring {
             let mut found = Vec::new();
             for entry in store.search(&HashMap::from([search()]))? {
                 let Some((service, name)) = entry.get_specifiers() else { continue };
-                if service == SERVICE && let Some(text) = secret_of(&entry)? {
+                if service == SERVICE
+                    && let Some(text) = secret_of(&entry)?
+                {
                     found.push((name, text));
                 }
             }
@@ -236,7 +238,13 @@ mod tests {
     #[tokio::test]
     async fn what_never_answers_is_given_up() {
         let keyring = Keyring { absent: None, patience: Duration::from_millis(10) };
-        let error = keyring.call(|_| -> keyring_core::Result<()> { loop { std::thread::park() } }).await;
+        let error = keyring
+            .call(|_| -> keyring_core::Result<()> {
+                loop {
+                    std::thread::park()
+                }
+            })
+            .await;
         // Where there is no bus at all, opening may fail before the deadline.
         let kind = error.unwrap_err().kind;
         assert!(matches!(kind, ErrorKind::KeyringLocked | ErrorKind::KeyringMissing), "{kind:?}");

@@ -15,7 +15,8 @@ pub fn check_name(name: &str) -> Result<()> {
     if plain && first && name.len() <= NAME_CHARS_MAX {
         return Ok(());
     }
-    let to_do = format!("use 1 to {NAME_CHARS_MAX} letters, digits, `-`, `_` and `.`, beginning with a letter or digit");
+    let to_do =
+        format!("use 1 to {NAME_CHARS_MAX} letters, digits, `-`, `_` and `.`, beginning with a letter or digit");
     Err(Error::new(ErrorKind::Invalid, format!("the name {name:?}"), "credentials cannot be called so", to_do))
 }
 

@@ -174,7 +174,11 @@ mod tests {
         let scope = KeystoneScope { project: Some("p".into()), ..KeystoneScope::default() };
         let token = Some("t\n\u{1}".into());
         Record {
-            credentials: Credentials { session_token: token, scope, ..Credentials::new("AKIAEXAMPLE1", "s\"e\\c/ret é") },
+            credentials: Credentials {
+                session_token: token,
+                scope,
+                ..Credentials::new("AKIAEXAMPLE1", "s\"e\\c/ret é")
+            },
             since: Some(5),
         }
     }

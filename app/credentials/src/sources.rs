@@ -318,7 +318,10 @@ mod tests {
             "PROXYFS_CREDENTIALS_LAB_KEY" => Some("environment".into()),
             _ => None,
         };
-        assert_eq!(secret(&sources).await, ("environment".into(), Place::Environment("PROXYFS_CREDENTIALS_LAB".into())));
+        assert_eq!(
+            secret(&sources).await,
+            ("environment".into(), Place::Environment("PROXYFS_CREDENTIALS_LAB".into()))
+        );
         let stored = sources.set("lab", &record("user"), Target::File).await.unwrap();
         assert!(stored.hidden_by.is_some());
         fs::write(dir.path().join("systemd/proxyfs-lab"), &*record("systemd").encode()).unwrap();

@@ -315,7 +315,11 @@ pub(crate) fn judge(url: &StoreUrl, step: Step, facts: &Facts) -> Finding {
         }
         (_, "SignatureDoesNotMatch") => {
             let why = "the secret does not fit the access key id (the store computes another signature)";
-            Finding::new(Trouble::WrongSecret, why, format!("store the right one: {set}; if it is right, check region=REGION"))
+            Finding::new(
+                Trouble::WrongSecret,
+                why,
+                format!("store the right one: {set}; if it is right, check region=REGION"),
+            )
         }
         (_, "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired") => {
             let why = "the session token has ended or is wrong";
@@ -370,10 +374,15 @@ fn unsent(text: &str, endpoint: Option<&str>) -> Finding {
         return Finding::new(Trouble::Dns, text, "check the host in the endpoint, and this machine's name server");
     }
     if has(&["corrupt message", "invalidcontenttype"]) && https {
-        return Finding::new(Trouble::Tls, text, "it does not speak TLS there: check the port, or write http:// if that is meant");
+        return Finding::new(
+            Trouble::Tls,
+            text,
+            "it does not speak TLS there: check the port, or write http:// if that is meant",
+        );
     }
     if has(&["certificate", "unknownissuer", "tls", "handshake", "corrupt message"]) {
-        let to_do = "check the host in the endpoint and the clock; add the store's own authority to the system's certificates";
+        let to_do =
+            "check the host in the endpoint and the clock; add the store's own authority to the system's certificates";
         return Finding::new(Trouble::Tls, text, to_do);
     }
     Finding::new(Trouble::Unreachable, text, "check the endpoint's host and port, the network and the firewall")
@@ -447,7 +456,10 @@ mod tests {
         let url: StoreUrl = format!("file://{}", dir.path().display()).parse().unwrap();
         let report = probe(&url, &StoreOptions::default(), ProbeDepth::Write).await;
         assert_eq!(report.finding, None);
-        assert_eq!(report.checks.iter().map(|c| c.action.as_str()).collect::<Vec<_>>(), ["list", "put", "get", "delete"]);
+        assert_eq!(
+            report.checks.iter().map(|c| c.action.as_str()).collect::<Vec<_>>(),
+            ["list", "put", "get", "delete"]
+        );
         let report = probe(&url, &StoreOptions::default(), ProbeDepth::Read).await;
         assert_eq!((report.finding, report.checks.len()), (None, 2));
         let missing: StoreUrl = format!("file://{}/none", dir.path().display()).parse().unwrap();

@@ -211,7 +211,10 @@ fn storage_endpoint(document: &Value, region: Option<&str>) -> Option<String> {
 
 fn required(name: &str) -> StoreResult<String> {
     std::env::var(name).map_err(|_| {
-        StoreError::new(StoreErrorKind::Denied, format!("no credentials for swift: set {name} in the environment, or name stored ones"))
+        StoreError::new(
+            StoreErrorKind::Denied,
+            format!("no credentials for swift: set {name} in the environment, or name stored ones"),
+        )
     })
 }
 

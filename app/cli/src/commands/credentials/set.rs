@@ -32,7 +32,8 @@ pub(crate) async fn run(cx: &Context, args: CredentialsSet) -> Outcome {
     } else {
         ask(args.access_key_id, args.session_token, &subject)?
     };
-    let scope = KeystoneScope { project: args.project, user_domain: args.user_domain, project_domain: args.project_domain };
+    let scope =
+        KeystoneScope { project: args.project, user_domain: args.user_domain, project_domain: args.project_domain };
     let Entered { id, secret, session_token } = entered;
     let record = Record::now(Credentials { id, secret, session_token, scope });
     let stored = cx.paths.credentials().set(&args.name, &record, args.place.into()).await;
@@ -90,7 +91,8 @@ fn ask(id: Option<String>, session_token: bool, subject: &str) -> Outcome<Entere
         None => ask_plain("Access key id (Swift: user): ").map_err(failed)?,
     };
     let secret = ask_hidden("Secret access key (Swift: key), not shown: ").map_err(failed)?;
-    let session_token = if session_token { Some(ask_hidden("Session token, not shown: ").map_err(failed)?) } else { None };
+    let session_token =
+        if session_token { Some(ask_hidden("Session token, not shown: ").map_err(failed)?) } else { None };
     Ok(Entered { id, secret, session_token })
 }
 
