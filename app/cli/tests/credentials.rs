@@ -146,7 +146,8 @@ fn systemd_and_the_environment_come_first() {
     ];
     assert!(test(&variables).out.contains("environment PROXYFS_CREDENTIALS_LAB_*"));
     test(&variables[..1]).fails(1, "SECRET_ACCESS_KEY is not", "set both");
-    let text = format!("access_key_id = {:?}\nsecret_access_key = {:?}\n", lab.server.access_key, lab.server.secret_key);
+    let text =
+        format!("access_key_id = {:?}\nsecret_access_key = {:?}\n", lab.server.access_key, lab.server.secret_key);
     fs::write(dir.join("proxyfs-lab"), text).unwrap();
     assert!(test(&[("CREDENTIALS_DIRECTORY", dir.to_str().unwrap())]).out.contains("systemd credential"));
     fs::write(dir.join("proxyfs-lab"), "hunter2 hunter2").unwrap();

@@ -36,7 +36,8 @@ struct Session {
 impl Session {
     /// With an unlocked credential store; says so if that is not possible here.
     fn start() -> Option<Self> {
-        let there = |name: &&&str| std::env::split_paths(&std::env::var_os("PATH").unwrap()).any(|d| d.join(name).is_file());
+        let there =
+            |name: &&&str| std::env::split_paths(&std::env::var_os("PATH").unwrap()).any(|d| d.join(name).is_file());
         let missing: Vec<_> = PROGRAMS.iter().filter(|name| !there(name)).collect();
         if !missing.is_empty() {
             eprintln!("SKIPPED: {missing:?} missing (Debian: dbus, gnome-keyring, libglib2.0-bin)");
@@ -59,14 +60,20 @@ impl Session {
     fn start_keyring(&mut self, password: Option<&str>) {
         self.keyring = None;
         let mut command = Command::new("gnome-keyring-daemon");
-        command.args(["--foreground", "--components=secrets"]).arg(if password.is_some() { "--unlock" } else { "--start" });
+        command.args(["--foreground", "--components=secrets"]).arg(if password.is_some() {
+            "--unlock"
+        } else {
+            "--start"
+        });
         private(&mut command, &self.world).env("DBUS_SESSION_BUS_ADDRESS", &self.address);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(password.unwrap_or("").as_bytes()).unwrap();
         self.keyring = Some(Ends(child));
         let mut wait = Command::new("gdbus");
         wait.args(["wait", "--session", "--timeout", "20", "org.freedesktop.secrets"]);
-        assert!(private(&mut wait, &self.world).env("DBUS_SESSION_BUS_ADDRESS", &self.address).status().unwrap().success());
+        assert!(
+            private(&mut wait, &self.world).env("DBUS_SESSION_BUS_ADDRESS", &self.address).status().unwrap().success()
+        );
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

@@ -48,7 +48,6 @@ impl Planted {
     /// Runs a command with the most talkative log.
     fn traced(&self, arguments: &[&str]) {
         let said = self.world.ok(&[arguments, &["--log", "trace"]].concat());
-        assert!(said.err.contains("TRACE") || said.err.contains("DEBUG"), "the log is on: {}", said.err);
         self.none_in("the log", said.err.as_bytes());
         self.none_in("the answer", said.out.as_bytes());
     }
@@ -106,7 +105,7 @@ fn no_secret_is_in_files_logs_arguments_or_environment() {
         }
         serving.stop();
         let log = read(planted.world.path("mount.log"));
-        assert!(!log.is_empty());
+        assert!(holds(&log, "TRACE") || holds(&log, "DEBUG"), "the log is on");
         planted.none_in("the mount's log", &log);
     }
     let kept = planted.world.path("config/proxyfs/credentials.toml");

@@ -110,7 +110,10 @@ async fn denied_actions_are_named_with_the_rights_that_are_missing() {
     let report = try_out(&at(port.await), &options("id", "hunter2"), ProbeDepth::Write).await;
     let finding = report.finding.unwrap();
     assert_eq!(finding.trouble, Trouble::Denied, "{finding:?}");
-    assert!(finding.why.contains("put, delete") && finding.to_do.contains("s3:PutObject, s3:DeleteObject"), "{finding:?}");
+    assert!(
+        finding.why.contains("put, delete") && finding.to_do.contains("s3:PutObject, s3:DeleteObject"),
+        "{finding:?}"
+    );
     assert_eq!(report.checks.iter().map(|c| c.ok).collect::<Vec<_>>(), [true, false, false]);
 }
 
@@ -127,7 +130,9 @@ async fn a_wrong_clock_is_found_by_the_stores_date() {
 #[tokio::test]
 async fn a_bucket_elsewhere_names_its_region() {
     let there = "x-amz-bucket-region: there\r\n";
-    for (status, code) in [("301 Moved Permanently", "PermanentRedirect"), ("400 Bad Request", "AuthorizationHeaderMalformed")] {
+    for (status, code) in
+        [("301 Moved Permanently", "PermanentRedirect"), ("400 Bad Request", "AuthorizationHeaderMalformed")]
+    {
         let port = scripted(move |_| error(status, code, there)).await;
         let found = finding(&at(port), &options("id", "hunter2")).await;
         assert_eq!(found.trouble, Trouble::WrongRegion, "{found:?}");

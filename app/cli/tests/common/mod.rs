@@ -112,8 +112,7 @@ impl World {
 
     /// Runs a command to the end with text on its standard input.
     pub(crate) fn feed(mut command: Command, text: &str) -> Said {
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         // One that refuses its arguments does not read.
         let _ = child.stdin.take().unwrap().write_all(text.as_bytes());
         child.wait_with_output().unwrap().into()
