@@ -152,6 +152,20 @@ fn a_locked_keyring_is_said_in_time_and_the_file_is_used_instead() {
 }
 
 #[test]
+fn a_bus_that_never_answers_is_given_up() {
+    let world = World::new();
+    let silent = world.path("silent");
+    // Takes connections and says nothing.
+    let _listener = std::os::unix::net::UnixListener::bind(&silent).unwrap();
+    let mut command = world.command(&["credentials", "show", "lab"]);
+    command.env("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}", silent.display()));
+    let begin = Instant::now();
+    let said: common::Said = command.output().unwrap().into();
+    said.fails(1, "no answer for 5 s", "--in file");
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+}
+
+#[test]
 fn a_bus_without_a_credential_store_is_said_in_time() {
     let world = World::new();
     let mut command = world.command(&["credentials", "show", "lab"]);

@@ -106,17 +106,25 @@ impl Keyring {
         if let Some(why) = &self.absent {
             return Err(missing(why));
         }
-        let (answer, answered) = oneshot::channel();
-        let spawned = std::thread::Builder::new().name("keyring".to_owned()).spawn(move || {
-            // Nobody may wait any more.
-            let _late = answer.send(open().and_then(|store| work(store.as_ref()))).is_err();
-        });
-        spawned.map_err(|e| Error::io(SUBJECT, &e))?;
-        match tokio::time::timeout(self.patience, answered).await {
-            Ok(Ok(outcome)) => outcome.map_err(|e| explain(&e)),
-            Ok(Err(_)) => Err(missing("the connection to it broke")),
-            Err(_) => Err(locked(&format!("no answer for {} s: it is locked or hangs", self.patience.as_secs()))),
-        }
+        within(self.patience, move || open().and_then(|store| work(store.as_ref()))).await
+    }
+}
+
+/// Runs `work` on a thread of its own, which is left behind when the patience ends.
+async fn within<T: Send + 'static>(
+    patience: Duration,
+    work: impl FnOnce() -> keyring_core::Result<T> + Send + 'static,
+) -> Result<T> {
+    let (answer, answered) = oneshot::channel();
+    let spawned = std::thread::Builder::new().name("keyring".to_owned()).spawn(move || {
+        // Nobody may wait any more.
+        let _late = answer.send(work()).is_err();
+    });
+    spawned.map_err(|e| Error::io(SUBJECT, &e))?;
+    match tokio::time::timeout(patience, answered).await {
+        Ok(Ok(outcome)) => outcome.map_err(|e| explain(&e)),
+        Ok(Err(_)) => Err(missing("the connection to it broke")),
+        Err(_) => Err(locked(&format!("no answer for {} s: it is locked or hangs", patience.as_secs()))),
     }
 }
 
@@ -237,16 +245,13 @@ mod tests {
 
     #[tokio::test]
     async fn what_never_answers_is_given_up() {
-        let keyring = Keyring { absent: None, patience: Duration::from_millis(10) };
-        let error = keyring
-            .call(|_| -> keyring_core::Result<()> {
-                loop {
-                    std::thread::park()
-                }
-            })
-            .await;
-        // Where there is no bus at all, opening may fail before the deadline.
-        let kind = error.unwrap_err().kind;
-        assert!(matches!(kind, ErrorKind::KeyringLocked | ErrorKind::KeyringMissing), "{kind:?}");
+        let never = || -> keyring_core::Result<()> {
+            loop {
+                std::thread::park();
+            }
+        };
+        let error = within(Duration::from_millis(10), never).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::KeyringLocked);
+        assert!(error.why.contains("no answer"), "{error}");
     }
 }
