@@ -189,7 +189,7 @@ impl Sources {
     pub async fn list(&self) -> Listing {
         let mut listing = Listing::default();
         for name in self.systemd_names() {
-            match self.from_systemd(&name) {
+            match self.in_systemd(&name) {
                 Ok(Some(found)) => listing.found.push(found.record.describe(&name, &found.place.to_string())),
                 Ok(None) => {}
                 Err(problem) => listing.problems.push(problem),
@@ -217,14 +217,14 @@ impl Sources {
 
     /// What comes from whoever started this process.
     fn handed_over(&self, name: &str) -> Result<Option<Found>> {
-        if let Some(found) = self.from_systemd(name)? {
+        if let Some(found) = self.in_systemd(name)? {
             return Ok(Some(found));
         }
         let record = environment::read(name, self.variables)?;
         Ok(record.map(|record| Found { record, place: Place::Environment(environment::base(name)) }))
     }
 
-    fn from_systemd(&self, name: &str) -> Result<Option<Found>> {
+    fn in_systemd(&self, name: &str) -> Result<Option<Found>> {
         let Some(path) = self.systemd.as_ref().map(|dir| dir.join(format!("proxyfs-{name}"))) else { return Ok(None) };
         let subject = || format!("the systemd credential {}", path.display());
         let text = match fs::read(&path) {
