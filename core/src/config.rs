@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::fs::Caller;
 use crate::limits;
 
 /// Options of the process-wide engine that all volumes share.
@@ -38,6 +39,8 @@ pub struct VolumeOptions {
     pub take_over: bool,
     /// Name of this owner in messages, usually the host's name.
     pub owner: String,
+    /// Whom the root directory belongs to if this is the first mount of a new volume.
+    pub root_owner: Caller,
     /// Accept a store without atomic conditional put, waiting this long before acting on a claim. `None` refuses.
     pub settle: Option<Duration>,
     /// See [`ReplayLogSync`].
@@ -70,6 +73,7 @@ impl Default for VolumeOptions {
             read_only: false,
             take_over: false,
             owner: String::from("unnamed"),
+            root_owner: Caller::default(),
             settle: None,
             replay_log_sync: ReplayLogSync::default(),
             max_flush_size: limits::MAX_FLUSH_SIZE_DEFAULT,

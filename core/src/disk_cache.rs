@@ -13,8 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use crate::disk_room::DiskRoom;
 use crate::env::{LocalDir, LocalFile, OpenMode};
 use crate::format::{FRAME_HEADER_LEN, FrameHeader, ObjectKind};
+use crate::limits::CACHE_RESERVE_BYTES;
 use crate::types::{Epoch, Nonce, ObjectId};
 
 /// Directory of the cache inside the state directory.
@@ -23,7 +25,7 @@ pub(crate) const CACHE_DIR: &str = "cache";
 /// Objects whose cache files are open at once.
 const OPEN_FILES_MAX: usize = 256;
 
-type Name = (ObjectKind, ObjectId);
+pub(crate) type Name = (ObjectKind, ObjectId);
 
 #[derive(Debug)]
 struct Entry {
@@ -37,16 +39,17 @@ struct Entry {
 pub(crate) struct DiskCache {
     dir: Arc<dyn LocalDir>,
     budget: u64,
+    room: DiskRoom,
     entries: Mutex<HashMap<Name, Entry>>,
     clock: AtomicU64,
     used: AtomicU64,
 }
 
-fn path_of((kind, id): Name) -> String {
+pub(crate) fn path_of((kind, id): Name) -> String {
     format!("{CACHE_DIR}/{}-{id}", kind.folder())
 }
 
-fn parse(name: &str) -> Option<Name> {
+pub(crate) fn parse(name: &str) -> Option<Name> {
     let mut parts = name.split('-');
     let kind = match parts.next()? {
         "data" => ObjectKind::Data,
@@ -54,7 +57,9 @@ fn parse(name: &str) -> Option<Name> {
         _ => return None,
     };
     let mut hex = || parts.next().and_then(|p| u64::from_str_radix(p, 16).ok());
-    Some((kind, ObjectId { epoch: Epoch(hex()?), nonce: Nonce(hex()?) }))
+    let found = (kind, ObjectId { epoch: Epoch(hex()?), nonce: Nonce(hex()?) });
+    // Another spelling would be looked for, and removed, under the wrong name.
+    (path_of(found).strip_prefix(CACHE_DIR) == Some(&format!("/{name}"))).then_some(found)
 }
 
 impl DiskCache {
@@ -72,8 +77,10 @@ impl DiskCache {
             }
         }
         let clock = entries.values().map(|e| e.used).max().unwrap_or(0) + 1;
+        let room = DiskRoom::new(Arc::clone(&dir), CACHE_RESERVE_BYTES);
         let cache = Self {
             dir,
+            room,
             budget,
             entries: Mutex::new(entries),
             clock: AtomicU64::new(clock),
@@ -106,7 +113,7 @@ impl DiskCache {
 
     /// Keeps bytes of an object at their offset.
     pub(crate) fn put(&self, kind: ObjectKind, id: ObjectId, offset: u64, bytes: &[u8]) {
-        if !self.is_on() {
+        if !self.is_on() || !self.room.take(bytes.len() as u64) {
             return;
         }
         let Some(file) = self.file((kind, id), true) else { return };
@@ -123,6 +130,13 @@ impl DiskCache {
             entry.bytes = end;
         }
         self.shrink();
+    }
+
+    /// Removes everything, for a disk that is full. Whether there was anything.
+    pub(crate) fn clear(&self) -> bool {
+        let all: Vec<_> = self.entries.lock().keys().copied().collect();
+        all.iter().for_each(|(kind, id)| self.remove(*kind, *id));
+        !all.is_empty()
     }
 
     /// Forgets an object.
@@ -210,6 +224,16 @@ mod tests {
         let file = dir.open("cache/data-0000000000000001-0000000000000001", OpenMode::ReadWrite).expect("file");
         file.write_all_at(b"x", 5500).expect("write");
         assert_eq!(again.get(ObjectKind::Data, id(1), 5000, len), None, "damage is a miss");
+    }
+
+    #[test]
+    fn only_names_that_the_cache_gives_are_taken_for_its_files() {
+        let name = (ObjectKind::Data, id(0x2a));
+        assert_eq!(parse("data-0000000000000001-000000000000002a"), Some(name));
+        for other in ["data-1-2a", "data-0000000000000001-000000000000002A", "data-0000000000000001-000000000000002a-x"]
+        {
+            assert_eq!(parse(other), None, "{other}");
+        }
     }
 
     #[test]

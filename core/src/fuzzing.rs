@@ -6,24 +6,37 @@
 
 use bytes::Bytes;
 
+use crate::disk_cache;
 use crate::dump;
-use crate::format::frame::{FRAME_HEADER_LEN, FrameHeader, decode_first_frame, decode_frame};
+use crate::format::frame::{
+    FRAME_HEADER_LEN, FrameHeader, FrameKind, LOGICAL_BYTES_MAX, decode_first_frame, decode_frame,
+};
 use crate::format::keys::Key;
+use crate::format::layout::{head_key, log_key, parse_head_path, parse_log_path};
 use crate::format::pack::{PACK_TRAILER_LEN, PackIndex, PackTrailer};
 use crate::format::page::PageEntries;
 use crate::format::record::{LogScan, RECORD_HEADER_LEN, append_record_of_body};
 use crate::format::volume::VolumeMeta;
 use crate::format::{
-    Dirent, Extent, Head, InodeRecord, LogBatch, LogFileHeader, ObjectKind, ObjectTable, Overlay, PendingDelete,
-    RecordBody, SegmentLocation, SegmentUsage, xattr,
+    Dirent, Extent, Head, InodeRecord, Layout, LogBatch, LogFileHeader, ObjectKind, ObjectTable, Overlay,
+    PendingDelete, RecordBody, SegmentLocation, SegmentUsage, xattr,
 };
+use crate::store::ObjectKey;
 use crate::types::Lsn;
+use crate::volume::{claim::OwnerFile, open, recover, staging};
 
 /// Name and function of a target.
 pub type Target = (&'static str, fn(&[u8]));
 
+/// Targets that decode frames, which may decompress to [`LOGICAL_BYTES_MAX`].
+const FRAMED: [&str; 4] = ["frame", "pack", "head", "log"];
+/// What a target may allocate for each byte of input, where nothing is decompressed: typed forms and JSON are larger than bytes.
+const ALLOCATED_PER_BYTE: usize = 256;
+/// What a target may allocate in any case, such as messages.
+const ALLOCATED_BASE: usize = 64 << 10;
+
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("frame", frame),
     ("pack", pack),
     ("page", page),
@@ -32,7 +45,15 @@ pub const TARGETS: [Target; 8] = [
     ("tables", tables),
     ("values", values),
     ("volume_json", volume_json),
+    ("local", local),
 ];
+
+/// What a target of [`TARGETS`] may have allocated at most at any moment, for an input of `len` bytes.
+#[must_use]
+pub fn allocation_max(target: &str, len: usize) -> usize {
+    let decompressed = if FRAMED.contains(&target) { LOGICAL_BYTES_MAX } else { 0 };
+    ALLOCATED_BASE + ALLOCATED_PER_BYTE * len + decompressed
+}
 
 /// Frames, as they are and with checksums repaired.
 pub fn frame(input: &[u8]) {
@@ -93,14 +114,15 @@ fn dump_if_head(object: &Bytes) {
 
 /// Log files, bare records, and batches.
 pub fn log(input: &[u8]) {
-    for file in [Bytes::copy_from_slice(input), repair_frame(input)] {
+    for file in [Bytes::copy_from_slice(input), repair_frame(input), repair_log_file(input)] {
         if let Ok((header, records)) = LogFileHeader::decode_file(&file) {
             scan(header.scan(&records), &records);
             let _ = dump::dump_object("fuzz", &file);
         }
     }
     scan(LogScan::new(input, Lsn(1)), input);
-    let repaired = repair_records(input);
+    let mut repaired = input.to_vec();
+    repair_records(&mut repaired);
     scan(LogScan::new(&repaired, Lsn(1)), &repaired);
     if let Ok(batch) = LogBatch::decode(input) {
         assert_eq!(batch.encode(), input);
@@ -172,6 +194,41 @@ pub fn volume_json(input: &[u8]) {
     }
 }
 
+/// What lies in a state directory beside frames and logs: `owner.json`, the copy of `volume.json`, and the names of files.
+pub fn local(input: &[u8]) {
+    if let Ok(owner) = serde_json::from_slice::<OwnerFile>(input) {
+        let encoded = serde_json::to_vec(&owner).unwrap_or_default();
+        assert_eq!(serde_json::from_slice::<OwnerFile>(&encoded).ok(), Some(owner));
+    }
+    if let Ok(meta) = open::without_checksum(&Bytes::copy_from_slice(input)) {
+        volume_json(meta);
+    }
+    if let Ok(name) = std::str::from_utf8(input) {
+        names(name);
+    }
+}
+
+/// A name that is understood is the one name of what it names.
+fn names(name: &str) {
+    assert!(parse_head_path(name).is_none_or(|seq| head_key(seq).path == name));
+    assert!(parse_log_path(name).is_none_or(|(epoch, number)| log_key(epoch, number).path == name));
+    let layout = Layout::default();
+    let key = ObjectKey::home(name);
+    assert!(layout.parse_object(&key).is_none_or(|(kind, object)| layout.object_key(kind, object) == key));
+    let in_folder = |path: String, folder: &str| path == format!("{folder}/{name}");
+    assert!(disk_cache::parse(name).is_none_or(|n| in_folder(disk_cache::path_of(n), disk_cache::CACHE_DIR)));
+    assert!(recover::parse_segment(name).is_none_or(|id| in_folder(staging::stage_path(id), staging::STAGE_DIR)));
+}
+
+/// The input with the checksums of whatever it begins with made to hold: of a frame and, behind a log file's header, of the
+/// records; else of a pack's trailer and index.
+#[must_use]
+pub fn repaired(input: &[u8]) -> Bytes {
+    let file = repair_log_file(input);
+    let is_log = FrameHeader::decode(&file).is_ok_and(|header| header.kind == FrameKind::LogFile);
+    if is_log { file } else { repair_pack(&repair_frame(input)) }
+}
+
 /// Puts the CRC-32C of `covered` at `at`.
 fn put_crc(bytes: &mut [u8], at: usize, covered: std::ops::Range<usize>) {
     let crc = crc32c::crc32c(&bytes[covered]).to_le_bytes();
@@ -215,9 +272,19 @@ fn repair_pack(input: &[u8]) -> Bytes {
     bytes.into()
 }
 
-/// The input, taken as records back to back, with their checksums made to hold.
-fn repair_records(input: &[u8]) -> Vec<u8> {
-    let mut bytes = input.to_vec();
+/// The input with the checksums of the frame at its front and of the records behind it made to hold.
+fn repair_log_file(input: &[u8]) -> Bytes {
+    let mut bytes = repair_frame(input).to_vec();
+    let header = FrameHeader::decode(&bytes).ok();
+    let end = header.and_then(|header| usize::try_from(header.total_len()).ok()).unwrap_or(usize::MAX);
+    if let Some(records) = bytes.get_mut(end..) {
+        repair_records(records);
+    }
+    bytes.into()
+}
+
+/// Makes the checksums of records back to back hold.
+fn repair_records(bytes: &mut [u8]) {
     let mut at = 0;
     while let Some(len) = bytes[at..].first_chunk().map(|b| u32::from_le_bytes(*b) as usize) {
         let end = at.saturating_add(RECORD_HEADER_LEN).saturating_add(len);
@@ -227,5 +294,4 @@ fn repair_records(input: &[u8]) -> Vec<u8> {
         put_crc(&mut bytes[at..end], 4, 8..RECORD_HEADER_LEN + len);
         at = end;
     }
-    bytes
 }

@@ -6,6 +6,7 @@
 pub mod acl;
 pub mod config;
 mod disk_cache;
+mod disk_room;
 pub mod dump;
 pub mod engine;
 pub mod env;

@@ -7,8 +7,14 @@ use std::time::Duration;
 /// Default slot and frame size in bytes: a power of two; one ranged GET of this size costs about as much as a smaller one.
 pub const FRAME_BYTES_DEFAULT: u32 = 128 * 1024;
 
-/// Slots of one segment: bounds the location records and the sparse staging file.
+/// Slots of one segment: bounds the location records.
 pub const SEGMENT_SLOTS_MAX: u32 = 16_384;
+
+/// Writes that do not go on where the last one ended begin at a multiple of this in a staging file: the block of most file systems.
+pub const STAGE_BLOCK_BYTES: u64 = 4096;
+
+/// Room set aside in the staging file of small writes at a time.
+pub const STAGE_ROOM_BYTES: usize = 256 << 10;
 
 /// A segment is sealed at this many bytes: large enough that a store's cost per request is spread, small enough to retry.
 pub const MAX_FLUSH_SIZE_DEFAULT: u64 = 16 << 20;
@@ -42,6 +48,12 @@ pub const READ_AHEAD_FIRST: u64 = 128 << 10;
 
 /// Largest single ranged GET of the read path: several of them run in parallel.
 pub const GET_BYTES_MAX: u64 = 4 << 20;
+
+/// Bytes of the local disk that staged data leaves free: for a few log files and copies of heads, without which nothing could go up.
+pub const DISK_RESERVE_BYTES: u64 = 8 << 20;
+
+/// Bytes of the local disk that the cache leaves free, so that it is staged data that has the last of it.
+pub const CACHE_RESERVE_BYTES: u64 = 64 << 20;
 
 /// Uploads of segments in flight at once; each holds its object in memory.
 pub const UPLOADS_MAX_DEFAULT: usize = 4;

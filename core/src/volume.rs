@@ -18,13 +18,13 @@ mod flush;
 mod frames;
 mod handles;
 mod log;
-mod open;
+pub(crate) mod open;
 pub(crate) mod pages;
 mod paths;
 mod read;
 pub(crate) mod recover;
 mod repair;
-mod staging;
+pub(crate) mod staging;
 mod state;
 mod status;
 pub(crate) mod storage;
@@ -89,6 +89,8 @@ pub(crate) struct Shared {
     pub(crate) storage: Arc<storage::Storage>,
     pub(crate) tag: u32,
     pub(crate) disk: Arc<crate::disk_cache::DiskCache>,
+    /// What staging may still write.
+    pub(crate) disk_room: crate::disk_room::DiskRoom,
     pub(crate) state: RwLock<State>,
     pub(crate) log: Arc<log::LocalLog>,
     pub(crate) staging: Arc<staging::Staging>,
@@ -278,7 +280,14 @@ impl Shared {
 
     /// Returns once record `lsn` is in the log; a log that cannot be written halts the volume.
     pub(crate) async fn logged(&self, lsn: Lsn) -> Result<()> {
-        self.log.wait_written(lsn).await.inspect_err(|e| self.halt(e.kind(), e.to_string()))
+        self.log.wait_written(lsn).await.inspect_err(|e| self.local_failure(e))
+    }
+
+    /// Halts the volume because its disk failed. A disk that is only full takes the rest once there is room.
+    pub(crate) fn local_failure(&self, error: &Error) {
+        if error.kind() != ErrorKind::NoSpace {
+            self.halt(error.kind(), error.to_string());
+        }
     }
 }
 

@@ -9,18 +9,10 @@ mod fixtures;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use peak_alloc::PeakAlloc;
-use proxyfs_core::format::frame::LOGICAL_BYTES_MAX;
-use proxyfs_core::fuzzing::TARGETS;
+use proxyfs_core::fuzzing::{TARGETS, allocation_max};
 
 /// Mutations of each fixture for each target, unless the environment says otherwise.
 const ROUNDS: u64 = 300;
-/// Targets that decode frames, which may decompress to [`LOGICAL_BYTES_MAX`].
-const FRAMED: [&str; 4] = ["frame", "pack", "head", "log"];
-/// What a target may allocate for each byte of input, where nothing is decompressed: typed forms and JSON are larger than bytes.
-const PEAK_PER_BYTE: usize = 256;
-/// What a target may allocate in any case, such as messages.
-const PEAK_BASE: usize = 64 << 10;
-
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
@@ -72,11 +64,20 @@ fn mutate(bytes: &mut Vec<u8>, other: &[u8], random: &mut Random) {
     }
 }
 
-/// The fixtures, and for each value one more with its key in front as the `values` target wants it.
+/// Seeds of what has no fixture, one file each.
+fn extra_seeds() -> Vec<Vec<u8>> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/seeds/local");
+    let mut paths: Vec<_> = std::fs::read_dir(folder).expect(folder).map(|e| e.expect(folder).path()).collect();
+    paths.sort();
+    paths.into_iter().map(|path| std::fs::read(path).expect(folder)).collect()
+}
+
+/// The fixtures, what has none, and for each value one more with its key in front as the `values` target wants it.
 fn seeds() -> Vec<Vec<u8>> {
     let all: Vec<(String, Vec<u8>)> = fixtures::all().into_iter().map(|f| (f.name, f.encoded)).collect();
     let is_key = |name: &str| name.starts_with("key-");
     let mut seeds: Vec<Vec<u8>> = all.iter().map(|(_, bytes)| bytes.clone()).collect();
+    seeds.extend(extra_seeds());
     for (_, key) in all.iter().filter(|(name, _)| is_key(name)) {
         for (_, value) in all.iter().filter(|(name, _)| !is_key(name)) {
             seeds.push([&[key.len() as u8], key.as_slice(), value].concat());
@@ -94,12 +95,6 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// What a target may allocate at most for an input.
-fn peak_max(name: &str, input: &[u8]) -> usize {
-    let decompressed = if FRAMED.contains(&name) { LOGICAL_BYTES_MAX } else { 0 };
-    PEAK_BASE + PEAK_PER_BYTE * input.len() + decompressed
-}
-
 /// Runs one input; fails with all that is needed to see it again.
 fn run(name: &str, target: fn(&[u8]), input: &[u8], round: u64) {
     let before = ALLOCATOR.current_usage();
@@ -107,7 +102,11 @@ fn run(name: &str, target: fn(&[u8]), input: &[u8], round: u64) {
     let outcome = catch_unwind(AssertUnwindSafe(|| target(input)));
     let peak = ALLOCATOR.peak_usage().saturating_sub(before);
     assert!(outcome.is_ok(), "{name}: round {round} panics on {}", hex(input));
-    assert!(peak <= peak_max(name, input), "{name}: round {round} allocates {peak} bytes for {}", hex(input));
+    assert!(
+        peak <= allocation_max(name, input.len()),
+        "{name}: round {round} allocates {peak} bytes for {}",
+        hex(input)
+    );
 }
 
 #[test]

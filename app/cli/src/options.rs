@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use proxyfs_core::config::{EngineOptions, ReplayLogSync, VolumeOptions};
+use proxyfs_core::fs::Caller;
 use proxyfs_store::StoreOptions;
 
 use crate::failure::{Failure, Outcome};
@@ -31,7 +32,7 @@ pub(crate) struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let volume = VolumeOptions { owner: host_name(), ..VolumeOptions::default() };
+        let volume = VolumeOptions { owner: host_name(), root_owner: this_user(), ..VolumeOptions::default() };
         Self { engine: EngineOptions::default(), volume, store: StoreOptions::default(), allow_other: false }
     }
 }
@@ -39,6 +40,12 @@ impl Default for Settings {
 /// This machine's name, by which other owners know us.
 fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Whoever runs this program: the first mount of a new volume makes a drive that they can write to.
+fn this_user() -> Caller {
+    use rustix::process::{getegid, geteuid};
+    Caller { uid: geteuid().as_raw(), gid: getegid().as_raw(), pid: 0 }
 }
 
 /// One key.

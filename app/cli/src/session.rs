@@ -1,6 +1,6 @@
 //! A mounted volume, from the mount to the end of the process.
 //!
-//! Owns the order: open, mount, listen for control requests, check that the mount answers, say so; then wait for a signal, a
+//! Owns the order: check the place, open, mount, listen for control requests, check that the mount answers, say so; then wait for a signal, a
 //! control request or an unmount from outside; then unmount, bring everything into the store or say what stays staged, and end. A second signal ends
 //! it at once: what is not in the store yet is staged on the local disk either way.
 
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proxyfs_core::volume::{CloseReport, Volume};
-use proxyfs_fuse::{CachePolicy, MountOptions, Mounted, UnmountKind, mount};
+use proxyfs_fuse::{CachePolicy, MountOptions, Mounted, UnmountKind, check, mount};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
@@ -116,6 +116,7 @@ pub(crate) async fn run(
 ) -> Outcome<Ended> {
     let subject = plan.target.subject();
     let state_dir = plan.target.state_dir(paths);
+    check_place(&subject, &plan.mount_point, &plan.settings).await?;
     let volume = plan.target.open(paths, "mount", plan.settings.clone()).await?;
     let mut stops = match Stops::listen() {
         Ok(stops) => stops,
@@ -160,6 +161,28 @@ pub(crate) async fn run(
     ended
 }
 
+/// Checks that a mount is possible here before anything is claimed or written.
+pub(crate) async fn check_place(subject: &str, mount_point: &Path, settings: &Settings) -> Outcome {
+    let (mount_point, options) = (mount_point.to_owned(), mount_options(String::new(), settings));
+    let checking = tokio::task::spawn_blocking(move || check(&mount_point, &options)).await;
+    checking.unwrap_or_else(|e| Err(thread_failed(e))).map_err(|e| Failure::engine("mount", subject, &e))
+}
+
+fn thread_failed(error: tokio::task::JoinError) -> proxyfs_core::Error {
+    proxyfs_core::Error::with_source(proxyfs_core::ErrorKind::Internal, "the mounting thread failed", error)
+}
+
+fn mount_options(fs_name: String, settings: &Settings) -> MountOptions {
+    let read_only = settings.volume.read_only;
+    MountOptions {
+        fs_name,
+        read_only,
+        allow_other: settings.allow_other,
+        cache: if read_only { CachePolicy::Follower { ttl: FOLLOWER_TTL } } else { CachePolicy::SoleWriter },
+        ..MountOptions::default()
+    }
+}
+
 /// Closes a volume whose mount failed; it was not used, so there is nothing to say.
 async fn give_up(volume: Volume) {
     if let Err(e) = volume.close(FINISH_PATIENCE).await {
@@ -169,19 +192,10 @@ async fn give_up(volume: Volume) {
 
 /// Mounts on a thread that may block.
 async fn attach(volume: &Volume, plan: &Plan) -> proxyfs_core::Result<Mounted> {
-    let read_only = plan.settings.volume.read_only;
-    let options = MountOptions {
-        fs_name: format!("proxyfs:{}", plan.target.label()),
-        read_only,
-        allow_other: plan.settings.allow_other,
-        cache: if read_only { CachePolicy::Follower { ttl: FOLLOWER_TTL } } else { CachePolicy::SoleWriter },
-        ..MountOptions::default()
-    };
+    let options = mount_options(format!("proxyfs:{}", plan.target.label()), &plan.settings);
     let (fs, mount_point, runtime) = (Arc::new(volume.clone()), plan.mount_point.clone(), Handle::current());
     let mounting = tokio::task::spawn_blocking(move || mount(fs, &mount_point, options, runtime));
-    mounting.await.unwrap_or_else(|e| {
-        Err(proxyfs_core::Error::with_source(proxyfs_core::ErrorKind::Internal, "the mounting thread failed", e))
-    })
+    mounting.await.unwrap_or_else(|e| Err(thread_failed(e)))
 }
 
 /// Starts the control socket and asks the mount for a first answer.
@@ -231,7 +245,8 @@ async fn end(shared: &Running, mounted: &Mounted, style: Style) -> Outcome<Ended
         unmounted = &mut unmounting => unmounted,
         () = sleep(PROGRESS_INTERVAL) => {
             let wait = BUSY_PATIENCE.as_secs();
-            tell(format!("Programs still use {}; it is detached after {wait} s.", shared.mount_point.display()));
+            let dir = shared.mount_point.display();
+            tell(format!("The system has not let go of {dir} yet; if programs still use it, it is detached after {wait} s."));
             unmounting.await
         }
     };

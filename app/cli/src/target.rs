@@ -131,6 +131,13 @@ impl Target {
 
     /// The registry's options with `given` over them.
     pub(crate) fn settings(&self, given: &Given) -> Outcome<Settings> {
+        // A wrong key in the registry is not the command line's fault.
+        Settings::with(&self.options).map_err(|f| Failure {
+            subject: format!("{} of {}", f.subject, self.subject()),
+            advice: format!("{}; it stands in the registry, volumes.toml: correct it there", f.advice),
+            blame: crate::failure::Blame::Work,
+            ..f
+        })?;
         let mut all = self.options.clone();
         all.extend(given.clone());
         Settings::with(&all)

@@ -1,4 +1,4 @@
 //! Fuzzes `proxyfs_core::fuzzing::head`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| proxyfs_core::fuzzing::head(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| proxyfs_core_fuzz::decode("head", input));

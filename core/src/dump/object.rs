@@ -90,7 +90,7 @@ fn body(record: &RecordBody) -> Value {
 
 fn data_ref(part: &DataRef) -> Value {
     json!({
-        "segment": part.segment.to_string(), "position": part.position, "len": part.len,
+        "segment": part.segment.to_string(), "position": part.position, "place": part.place, "len": part.len,
         "ino": part.ino.0, "file_offset": part.file_offset, "crc": format!("{:08x}", part.crc),
     })
 }

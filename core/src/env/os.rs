@@ -1,6 +1,6 @@
 //! The real machine: a directory on a local disk, the system clock, the system's randomness.
 //!
-//! Owns the lock that keeps two processes from one state directory. Flushes run on tokio's blocking pool.
+//! Owns the lock that keeps two processes from one state directory. Flushes, and the closing of files, run on tokio's blocking pool.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -150,6 +150,16 @@ impl LocalFile for OsFile {
     fn sync_data(&self) -> BoxFuture<'static, io::Result<()>> {
         let file = Arc::clone(&self.file);
         blocking(move || file.sync_data())
+    }
+}
+
+/// The last close of a removed file frees its blocks, which takes seconds on some file systems: not on an async thread.
+impl Drop for OsFile {
+    fn drop(&mut self) {
+        if let (1, Ok(runtime)) = (Arc::strong_count(&self.file), tokio::runtime::Handle::try_current()) {
+            let file = Arc::clone(&self.file);
+            runtime.spawn_blocking(move || drop(file));
+        }
     }
 }
 

@@ -44,6 +44,8 @@ pub struct DataRef {
     pub segment: SegmentId,
     /// Logical position of the first byte.
     pub position: u64,
+    /// Offset of the first byte in the segment's staging file.
+    pub place: u64,
     /// Bytes.
     pub len: u64,
     /// The file.
@@ -124,6 +126,7 @@ fn encode_body<'a>(
         out.put_varint(part.segment.epoch.0);
         out.put_varint(part.segment.nonce.0);
         out.put_varint(part.position);
+        out.put_varint(part.place);
         out.put_varint(part.len);
         out.put_varint(part.ino.0);
         out.put_varint(part.file_offset);
@@ -192,12 +195,13 @@ fn decode_data_ref(r: &mut Reader<'_>) -> FormatResult<DataRef> {
     let part = DataRef {
         segment: SegmentId { epoch: Epoch(r.varint()?), nonce: Nonce(r.varint()?) },
         position: r.varint()?,
+        place: r.varint()?,
         len: r.varint()?,
         ino: Ino(r.varint()?),
         file_offset: r.varint()?,
         crc: r.u32()?,
     };
-    if part.position.checked_add(part.len).is_none() || part.file_offset.checked_add(part.len).is_none() {
+    if [part.position, part.place, part.file_offset].iter().any(|at| at.checked_add(part.len).is_none()) {
         return Err(r.invalid(format!("data of {} bytes passes 64 bits", part.len)));
     }
     Ok(part)

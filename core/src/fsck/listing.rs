@@ -1,7 +1,9 @@
 //! What is really in the store: one listing of the volume's objects.
 //!
 //! Owns the listing and what each data and meta object is known for. A listing may lag behind the store, so an object that is not
-//! in it is asked for by name before it counts as missing.
+//! in it is asked for by name before it counts as missing. On a volume that makes containers on demand nothing says how many there are, and
+//! some may be missing or empty where everything in them was deleted: the listing goes on past such gaps, up to every nonce that a head
+//! has promised, and then until [`CONTAINERS_GAP`] in a row hold nothing.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +12,16 @@ use crate::format::layout::{HEAD_PREFIX, LOG_PREFIX, parse_head_path, parse_log_
 use crate::format::{Layout, ObjectKind};
 use crate::store::{ObjectInfo, ObjectKey, StoreErrorKind};
 use crate::types::{Epoch, ObjectId};
+use crate::volume::claim::read_head;
 use crate::volume::storage::{Storage, store_error};
 
-/// Most containers asked for on a volume that makes them on demand: the listing ends at the first that does not exist.
+use super::is_damage;
+
+/// Most containers asked for on a volume that makes them on demand.
 const CONTAINERS_ON_DEMAND_MAX: u32 = 1 << 20;
+/// Containers in a row that are missing or empty, past those that the heads promise, after which no more are expected. An unreadable
+/// newest head hides what it promised, so that some slack is needed.
+const CONTAINERS_GAP: u32 = 64;
 
 /// What makes an object known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,17 +68,57 @@ impl Listing {
         list(storage, 0, LOG_PREFIX, |info| listing.logs.extend(parse_log_path(&info.key.path))).await?;
         listing.heads.sort_unstable();
         listing.logs.sort_unstable();
-        for container in 0..containers(&storage.layout) {
-            let mut there = true;
-            for kind in [ObjectKind::Data, ObjectKind::Meta] {
-                let prefix = format!("{}/", kind.folder());
-                there &= list(storage, container, &prefix, |info| listing.add(&storage.layout, info)).await?;
+        if storage.layout.max_objects_per_container == 0 {
+            for container in 0..storage.layout.containers {
+                listing.load_container(storage, container).await?;
             }
-            if !there {
+        } else {
+            listing.load_on_demand(storage).await?;
+        }
+        Ok(listing)
+    }
+
+    /// Lists containers that were made on demand.
+    async fn load_on_demand(&mut self, storage: &Storage) -> Result<()> {
+        let mut end = self.promised(storage).await?.saturating_add(CONTAINERS_GAP);
+        let mut container = 0;
+        while container < end.min(CONTAINERS_ON_DEMAND_MAX) {
+            if self.load_container(storage, container).await? {
+                end = end.max(container.saturating_add(1 + CONTAINERS_GAP));
+            }
+            container += 1;
+        }
+        Ok(())
+    }
+
+    /// How many containers may hold objects, by the nonces that the readable heads have given out.
+    async fn promised(&self, storage: &Storage) -> Result<u32> {
+        let mut nonces = 0;
+        for &seq in &self.heads {
+            match read_head(storage, seq).await {
+                Ok(head) => nonces = head.nonce_floor.0.max(nonces),
+                Err(error) if is_damage(error.kind()) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let max = storage.layout.max_objects_per_container.max(1);
+        Ok(u32::try_from(nonces / max).unwrap_or(u32::MAX).saturating_add(1))
+    }
+
+    /// Lists the objects of one container. Whether there are any.
+    async fn load_container(&mut self, storage: &Storage, container: u32) -> Result<bool> {
+        let mut any = false;
+        for kind in [ObjectKind::Data, ObjectKind::Meta] {
+            let prefix = format!("{}/", kind.folder());
+            let there = list(storage, container, &prefix, |info| {
+                any = true;
+                self.add(&storage.layout, info);
+            });
+            if !there.await? {
                 break;
             }
         }
-        Ok(listing)
+        Ok(any)
     }
 
     fn add(&mut self, layout: &Layout, info: ObjectInfo) {
@@ -113,11 +161,6 @@ impl Listing {
         let of_kind = self.objects.iter().filter(|((k, _), _)| *k == kind);
         of_kind.fold((0, 0), |(count, bytes), (_, listed)| (count + 1, bytes + listed.len))
     }
-}
-
-/// How many containers may hold objects.
-fn containers(layout: &Layout) -> u32 {
-    if layout.max_objects_per_container > 0 { CONTAINERS_ON_DEMAND_MAX } else { layout.containers }
 }
 
 /// Lists a prefix of one container. Whether the container exists.

@@ -306,7 +306,14 @@ impl Shared {
             tracing::warn!("cannot keep a local copy of the head: {error}");
         }
         self.note_head(&publisher.head);
-        self.forget_intents(&written.objects).await.map_err(|e| (None, e))
+        match self.forget_intents(&written.objects).await {
+            // The head counts, and what it covers makes room; the intents are settled at the next mount.
+            Err(error) if error.kind() == ErrorKind::NoSpace => {
+                tracing::warn!("intents of a checkpoint are kept: {error}");
+                Ok(())
+            }
+            other => other.map_err(|e| (None, e)),
+        }
     }
 
     /// Writes the dirty pages of `frozen` into new meta objects, children before parents, then the table and the overlay.
@@ -434,13 +441,7 @@ impl Shared {
         let outcome = self.until_stored(|| Box::pin(create_head(&self.storage, &key, bytes, settle))).await;
         match outcome {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                let why = format!(
-                    "another owner has taken this volume over (head {} is theirs); {} bytes of this host's changes are not in the store and stay in its state directory",
-                    head.seq,
-                    self.staging.waiting().1
-                );
-                self.halt(ErrorKind::Fenced, why.clone());
-                Err(Error::new(ErrorKind::Fenced, why))
+                Err(self.fenced(&format!("head {} is theirs", head.seq)))
             }
             other => other,
         }
@@ -452,7 +453,7 @@ impl Shared {
         match self.storage.get(&next, GetRange::Full).await {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
             Ok(_) => {
-                self.halt(ErrorKind::Fenced, "another owner has taken this volume over".to_owned());
+                self.fenced(&format!("head {} is theirs", publisher.head.seq + 1));
                 Ok(false)
             }
             Err(error) => Err(error),

@@ -108,7 +108,7 @@ impl Shared {
     /// [`ErrorKind::Fenced`]; [`ErrorKind::Io`].
     pub(crate) async fn commit(self: &Arc<Self>, lsn: Lsn) -> Result<()> {
         match self.meta.tier {
-            Tier::Disk => self.flusher.durable(lsn).await.inspect_err(|e| self.halt(e.kind(), e.to_string())),
+            Tier::Disk => self.flusher.durable(lsn).await.inspect_err(|e| self.local_failure(e)),
             Tier::Store => {
                 match tokio::time::timeout(self.options.operation_timeout, self.commit_to_store(lsn)).await {
                     Ok(outcome) => outcome,
@@ -197,8 +197,16 @@ impl Shared {
     }
 
     fn log_was_ended(&self) -> Error {
-        let why = "another owner has taken this volume over: its log was ended; changes not committed stay in the state directory";
-        self.halt(ErrorKind::Fenced, why.to_owned());
+        self.fenced("its log was ended")
+    }
+
+    /// Halts the volume, which another owner has now, and gives the error that says so, and what became of what is staged here.
+    pub(crate) fn fenced(&self, how: &str) -> Error {
+        let staged = self.staging.staged_bytes();
+        let why = format!(
+            "another owner has taken this volume over ({how}); what this computer has not published, up to {staged} staged bytes, stays in its state directory"
+        );
+        self.halt(ErrorKind::Fenced, why.clone());
         Error::new(ErrorKind::Fenced, why)
     }
 

@@ -76,15 +76,7 @@ pub async fn create_volume(
     };
     meta.check().map_err(|e| Error::with_source(ErrorKind::Config, "cannot create the volume", e))?;
     let storage = Storage { store: Arc::clone(store), layout: meta.layout, timeout };
-    let bytes = Bytes::from(meta.encode());
-    let outcome = match settle {
-        None => storage.put(&volume_json_key(), vec![bytes.clone()], PutMode::CreateNew).await,
-        Some(_) => create_head(&storage, &volume_json_key(), &bytes, settle).await,
-    };
-    let outcome = match outcome {
-        Err(e) if e.kind() == ErrorKind::NotSupported => create_unconditionally(&storage, &bytes).await,
-        other => other,
-    };
+    let outcome = describe(&storage, Bytes::from(meta.encode()), settle).await;
     outcome.map_err(|e| match e.kind() {
         ErrorKind::AlreadyExists => {
             let place = store.describe();
@@ -100,14 +92,18 @@ pub async fn create_volume(
     Ok(meta)
 }
 
-/// For stores that refuse conditional writes; mounting for writing will ask for the settle option.
-async fn create_unconditionally(storage: &Storage, bytes: &Bytes) -> Result<()> {
-    match storage.get(&volume_json_key(), GetRange::Full).await {
-        Ok(_) => Err(ErrorKind::AlreadyExists.into()),
-        Err(e) if e.kind() == ErrorKind::NotFound => {
-            storage.put(&volume_json_key(), vec![bytes.clone()], PutMode::Fresh).await
-        }
-        Err(e) => Err(e),
+/// Stores the description where none is. Looks first: a store that ignores the condition of a put would replace another volume's.
+async fn describe(storage: &Storage, bytes: Bytes, settle: Option<Duration>) -> Result<()> {
+    let key = volume_json_key();
+    match storage.get(&key, GetRange::Full).await {
+        Ok(_) => return Err(ErrorKind::AlreadyExists.into()),
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        Err(e) => return Err(e),
+    }
+    match create_head(storage, &key, &bytes, settle).await {
+        // Mounting for writing will ask for the settle option.
+        Err(e) if e.kind() == ErrorKind::NotSupported => storage.put(&key, vec![bytes], PutMode::Fresh).await,
+        other => other,
     }
 }
 

@@ -5,7 +5,7 @@
 //! write). Room is set aside ahead so that a full disk shows before an operation is accepted.
 //!
 //! Invariants: records reach the file in LSN order without gaps; `written` never runs ahead of the file; after a failed
-//! write or flush nothing is ever reported written again.
+//! write or flush nothing is ever reported written again, but for a disk that was full: then the queue waits for room.
 
 use std::collections::VecDeque;
 use std::io;
@@ -68,6 +68,8 @@ enum Room {
     Busy,
     /// The caller is to extend the file by so many bytes.
     Extend(Current, u64),
+    /// The caller is to make the next file first.
+    Make(VecDeque<Chunk>, Option<Current>),
 }
 
 /// What a flush has to wait for.
@@ -161,6 +163,7 @@ impl LocalLog {
                 Room::Enough => return Ok(()),
                 Room::Busy => notified.await,
                 Room::Extend(current, want) => return self.extend_room(current, want),
+                Room::Make(queue, current) => self.write(queue, current)?,
             }
         }
     }
@@ -170,11 +173,14 @@ impl LocalLog {
         if inner.writing {
             return if inner.room_left >= inner.queued_bytes + bytes { Room::Enough } else { Room::Busy };
         }
+        if inner.failed.is_none() && inner.queue.iter().any(|c| c.new_file.is_some()) {
+            return inner.begin_write().map_or(Room::Enough, |(queue, current)| Room::Make(queue, current));
+        }
         if inner.room_left >= inner.queued_bytes + bytes {
             return Room::Enough;
         }
         match inner.current.take() {
-            // The first file is made with the first record.
+            // No file was named yet, or the log is unusable: the record's writer finds out.
             None => Room::Enough,
             Some(current) => {
                 inner.writing = true;
@@ -197,6 +203,7 @@ impl LocalLog {
     /// Returns once the record `lsn` is in its file (in the page cache: a killed process loses nothing).
     ///
     /// # Errors
+    /// [`ErrorKind::NoSpace`] when the disk is full: the record keeps its place in the queue and is written when there is room.
     /// [`ErrorKind::Io`] when the log cannot be written; the volume must stop accepting changes.
     pub(crate) async fn wait_written(&self, lsn: Lsn) -> Result<()> {
         loop {
@@ -209,18 +216,11 @@ impl LocalLog {
                 if let Some(why) = &inner.failed {
                     return Err(Error::new(ErrorKind::Io, format!("replay log is unusable: {why}")));
                 }
-                if inner.writing || inner.queue.is_empty() {
-                    None
-                } else {
-                    inner.writing = true;
-                    inner.queued_bytes = 0;
-                    inner.opening = inner.queue.back().and_then(|c| c.new_file.as_ref().map(|(first, _)| *first));
-                    Some((std::mem::take(&mut inner.queue), inner.current.take()))
-                }
+                inner.begin_write()
             };
             match work {
                 None => notified.await,
-                Some((queue, current)) => self.write(queue, current),
+                Some((queue, current)) => self.write(queue, current)?,
             }
         }
     }
@@ -272,52 +272,114 @@ impl LocalLog {
         gone.into_iter().try_for_each(|first| self.dir.remove(&log_path(first)))
     }
 
-    fn write(&self, queue: VecDeque<Chunk>, mut current: Option<Current>) {
-        let mut opened = Vec::new();
-        let mut new_names = false;
-        let mut touched: Vec<Arc<dyn LocalFile>> = Vec::new();
-        let mut last = Lsn(0);
-        let outcome: io::Result<()> = queue.into_iter().try_for_each(|chunk| {
-            if let Some((first, header)) = chunk.new_file {
-                if chunk.replaces {
-                    self.dir.remove(&log_path(first))?;
-                }
-                let file = self.dir.open(&log_path(first), OpenMode::CreateNew)?;
-                file.write_all_at(&header, 0)?;
-                if !chunk.replaces {
-                    opened.push(first);
-                }
-                new_names = true;
-                current = Some(Current { file, end: header.len() as u64, room_end: header.len() as u64 });
+    /// Writes `queue`, of which whatever a full disk does not take goes back to where it was.
+    fn write(&self, mut queue: VecDeque<Chunk>, mut current: Option<Current>) -> Result<()> {
+        let mut done = Written::default();
+        let mut outcome = Ok(());
+        while let Some(chunk) = queue.front() {
+            outcome = self.write_chunk(chunk, &mut current, &mut done);
+            if outcome.is_err() {
+                break;
             }
-            let target = current.as_mut().ok_or_else(|| io::Error::other("no log file is open"))?;
-            target.file.write_all_at(&chunk.bytes, target.end)?;
-            target.end += chunk.bytes.len() as u64;
-            target.room_end = target.room_end.max(target.end);
-            last = chunk.last;
-            if !touched.iter().any(|f| Arc::ptr_eq(f, &target.file)) {
-                touched.push(Arc::clone(&target.file));
-            }
-            Ok(())
-        });
+            queue.pop_front();
+        }
         let mut inner = self.inner.lock();
         inner.writing = false;
         inner.opening = None;
         inner.room_left = current.as_ref().map_or(0, |c| c.room_end - c.end);
         inner.current = current;
-        for file in touched {
+        for file in done.touched {
             if !inner.unsynced.iter().any(|f| Arc::ptr_eq(f, &file)) {
                 inner.unsynced.push(file);
             }
         }
-        inner.new_names |= new_names;
-        inner.files.extend(opened);
-        match outcome {
-            Ok(()) => inner.written = inner.written.max(last),
-            Err(e) => inner.failed = Some(e.to_string()),
-        }
+        inner.new_names |= done.new_names;
+        inner.files.extend(done.opened);
+        inner.written = inner.written.max(done.last);
+        let outcome = outcome.map_err(|e| {
+            if is_full(&e) {
+                inner.put_back(queue);
+            } else {
+                inner.failed = Some(e.to_string());
+            }
+            local_error("write the replay log", e)
+        });
         drop(inner);
         self.progress.notify_waiters();
+        outcome
+    }
+
+    fn write_chunk(&self, chunk: &Chunk, current: &mut Option<Current>, done: &mut Written) -> io::Result<()> {
+        let Some((first, header)) = &chunk.new_file else {
+            let target = current.as_mut().ok_or_else(|| io::Error::other("no log file is open"))?;
+            return target.append(&chunk.bytes).map(|()| done.note(target, chunk.last));
+        };
+        if chunk.replaces {
+            self.dir.remove(&log_path(*first))?;
+            done.new_names = true;
+        }
+        let file = self.dir.open(&log_path(*first), OpenMode::CreateNew)?;
+        let mut target = Current { file, end: 0, room_end: 0 };
+        if let Err(e) = target.append(header).and_then(|()| target.append(&chunk.bytes)) {
+            // Half a file would be in the way when it is made again.
+            self.dir.remove(&log_path(*first))?;
+            return Err(e);
+        }
+        if !chunk.replaces {
+            done.opened.push(*first);
+        }
+        done.new_names = true;
+        done.note(&target, chunk.last);
+        *current = Some(target);
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Takes what is queued, for the caller to write. Nothing if somebody writes already or nothing is queued.
+    fn begin_write(&mut self) -> Option<(VecDeque<Chunk>, Option<Current>)> {
+        if self.writing || self.queue.is_empty() {
+            return None;
+        }
+        self.writing = true;
+        self.queued_bytes = 0;
+        self.opening = self.queue.back().and_then(|c| c.new_file.as_ref().map(|(first, _)| *first));
+        Some((std::mem::take(&mut self.queue), self.current.take()))
+    }
+
+    /// Puts chunks that were taken back before those that came meanwhile.
+    fn put_back(&mut self, mut chunks: VecDeque<Chunk>) {
+        chunks.append(&mut self.queue);
+        let bytes = |c: &Chunk| c.bytes.len() + c.new_file.as_ref().map_or(0, |(_, header)| header.len());
+        self.queued_bytes = chunks.iter().map(|c| bytes(c) as u64).sum();
+        self.queue = chunks;
+    }
+}
+
+/// What a writer has got done.
+#[derive(Default)]
+struct Written {
+    opened: Vec<Lsn>,
+    new_names: bool,
+    touched: Vec<Arc<dyn LocalFile>>,
+    last: Lsn,
+}
+
+impl Written {
+    fn note(&mut self, target: &Current, last: Lsn) {
+        self.last = last;
+        if !self.touched.iter().any(|f| Arc::ptr_eq(f, &target.file)) {
+            self.touched.push(Arc::clone(&target.file));
+        }
+    }
+}
+
+impl Current {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, self.end)?;
+        self.end += bytes.len() as u64;
+        self.room_end = self.room_end.max(self.end);
+        Ok(())
     }
 }
 
@@ -334,10 +396,12 @@ fn set_room_aside(current: &mut Current, want: u64) -> io::Result<()> {
 
 /// A local I/O error in the engine's terms.
 pub(crate) fn local_error(what: &str, error: io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Error::with_source(ErrorKind::NoSpace, format!("cannot {what}: the staging disk is full"), error)
-        }
-        _ => Error::with_source(ErrorKind::Io, format!("cannot {what}"), error),
+    if is_full(&error) {
+        return Error::with_source(ErrorKind::NoSpace, format!("cannot {what}: the staging disk is full"), error);
     }
+    Error::with_source(ErrorKind::Io, format!("cannot {what}"), error)
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

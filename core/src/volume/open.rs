@@ -14,13 +14,13 @@ use tokio::sync::Notify;
 
 use crate::config::VolumeOptions;
 use crate::disk_cache::DiskCache;
+use crate::disk_room::DiskRoom;
 use crate::engine::Engine;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout::{LOG_PREFIX, head_key, parse_log_path};
 use crate::format::{FormatError, FormatResult, Head, ObjectTable, Tier, VolumeMeta};
-use crate::fs::Caller;
-use crate::limits::MOUNT_PATIENCE;
+use crate::limits::{DISK_RESERVE_BYTES, MOUNT_PATIENCE};
 use crate::locks::LockTable;
 use crate::ops;
 use crate::store::{ObjectKey, ObjectStore};
@@ -274,7 +274,7 @@ fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-fn without_checksum(copy: &Bytes) -> FormatResult<&[u8]> {
+pub(crate) fn without_checksum(copy: &Bytes) -> FormatResult<&[u8]> {
     let what = META_COPY;
     let (bytes, crc) = copy.split_last_chunk::<4>().ok_or(FormatError::Truncated { what })?;
     let (stored, computed) = (u32::from_le_bytes(*crc), crc32c::crc32c(bytes));
@@ -314,6 +314,7 @@ async fn assemble(
         let tree = Tree::open(Arc::clone(&engine.pages), tag, PageLimits::default(), head.root);
         let mut recovery = Recovery {
             env: &env,
+            settle: options.settle,
             storage: &storage,
             pages: &pages,
             staging: &staging,
@@ -359,6 +360,7 @@ async fn assemble(
     let flusher = Arc::new(Flusher::new(Arc::clone(&env.dir), Arc::clone(&log), Arc::clone(&staging), Lsn(0)));
     let uploads = Uploads::new(engine.uploads_max(options.max_flush_size, options.uploads_max));
     let next_nonce = nonce_max + 1;
+    let disk_room = DiskRoom::new(Arc::clone(&env.dir), DISK_RESERVE_BYTES);
     let shared = Arc::new(Shared {
         frames: FrameReader::new(Arc::clone(&storage), cache, Arc::clone(&disk)),
         commits: Commits::new(meta.tier, head.lsn, last),
@@ -369,6 +371,7 @@ async fn assemble(
         storage,
         tag,
         disk,
+        disk_room,
         state: RwLock::new(state),
         log,
         staging,
@@ -434,7 +437,7 @@ impl Shared {
         if self.view(|kv| ops::inode::try_load(kv, Ino::ROOT)).await?.is_some() {
             return Ok(());
         }
-        self.transact(Caller::default(), &[], |tx, cx, _| {
+        self.transact(self.options.root_owner, &[], |tx, cx, _| {
             ops::make_root(tx, cx, 0o755);
             Ok(())
         })
@@ -512,9 +515,7 @@ impl Shared {
     }
 
     fn fenced_while_away(&self) -> Error {
-        let why = "another owner took this volume over while this computer was offline; changes made here stay in the state directory";
-        self.halt(ErrorKind::Fenced, why.to_owned());
-        Error::new(ErrorKind::Fenced, why)
+        self.fenced("while this computer was offline")
     }
 
     fn note_recovered(&self, head: &Head) {

@@ -4,6 +4,7 @@
 //! this owner's own line of claims. Whatever does not count is never deleted here: it is moved aside and named.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -16,10 +17,10 @@ use crate::format::{
     SegmentLocation,
 };
 use crate::kv::{KvRead, PageAddr};
-use crate::store::{GetRange, PutMode, StoreErrorKind};
+use crate::store::{GetRange, StoreErrorKind};
 use crate::tree::PinSet;
 use crate::types::{Epoch, Lsn, ObjectId, SegmentId};
-use crate::volume::claim::OwnerFile;
+use crate::volume::claim::{OwnerFile, create_head};
 use crate::volume::log::{LOG_DIR, local_error};
 use crate::volume::pages::PageLoader;
 use crate::volume::staging::{STAGE_DIR, Staging, Uploaded, stage_path};
@@ -32,6 +33,8 @@ pub(crate) const LOST_DIR: &str = "lost";
 /// What recovery works on.
 pub(crate) struct Recovery<'r> {
     pub(crate) env: &'r Env,
+    /// The waiting time of the fallback for stores that cannot create atomically.
+    pub(crate) settle: Option<Duration>,
     pub(crate) storage: &'r Storage,
     pub(crate) pages: &'r PageLoader,
     pub(crate) staging: &'r Staging,
@@ -254,7 +257,7 @@ impl Recovery<'_> {
         }
         for (data, bytes) in runs {
             let segment = self.staging.recover(data.segment).map_err(|e| local_error("open a staging file", e))?;
-            self.staging.recover_run(&segment, data.position, data.len, data.ino, data.file_offset);
+            self.staging.recover_run(&segment, data);
             segment.note_sums(&bytes, data.position, data.crc);
             self.nonce_max = self.nonce_max.max(data.segment.nonce.0);
         }
@@ -283,7 +286,7 @@ impl Recovery<'_> {
             Err(e) => return Err(local_error("open a staging file", e)),
         };
         let mut buf = vec![0; usize::try_from(data.len).unwrap_or(usize::MAX)];
-        match file.read_exact_at(&mut buf, data.position) {
+        match file.read_exact_at(&mut buf, data.place) {
             Ok(()) => Ok((crc32c::crc32c(&buf) == data.crc).then_some(buf)),
             Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
             Err(e) => Err(local_error("read a staging file", e)),
@@ -394,7 +397,7 @@ impl Recovery<'_> {
     async fn seal_log(&self, epoch: Epoch, number: u64, claim: ClaimId) -> Result<bool> {
         let seal = LogBatch::seal(claim, self.state.next_lsn);
         let bytes = Bytes::from(seal.encode_object(crate::format::Codec::None));
-        match self.storage.put(&log_key(epoch, number), vec![bytes], PutMode::CreateNew).await {
+        match create_head(self.storage, &log_key(epoch, number), &bytes, self.settle).await {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(error),
@@ -457,8 +460,22 @@ fn batch_claim(head: &Head) -> ClaimId {
 }
 
 /// The segment that a staging file's name names.
-fn parse_segment(name: &str) -> Option<SegmentId> {
+pub(crate) fn parse_segment(name: &str) -> Option<SegmentId> {
     let (epoch, nonce) = name.split_once('-')?;
-    let hex = |text: &str| (text.len() == 16).then(|| u64::from_str_radix(text, 16).ok()).flatten();
-    Some(SegmentId { epoch: Epoch(hex(epoch)?), nonce: crate::types::Nonce(hex(nonce)?) })
+    let hex = |text: &str| u64::from_str_radix(text, 16).ok();
+    let id = SegmentId { epoch: Epoch(hex(epoch)?), nonce: crate::types::Nonce(hex(nonce)?) };
+    (stage_path(id).strip_prefix(STAGE_DIR) == Some(&format!("/{name}"))).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_staging_gives_are_taken_for_its_files() {
+        assert!(parse_segment("0000000000000001-000000000000002a").is_some());
+        for other in ["1-2a", "0000000000000001-000000000000002A", "+000000000000001-000000000000002a"] {
+            assert_eq!(parse_segment(other), None, "{other}");
+        }
+    }
 }

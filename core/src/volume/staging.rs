@@ -7,6 +7,9 @@
 //! open --(full, old, or a freeze)--> sealed --(object is in the store)--> uploaded --(a head covers it)--> removed
 //! ```
 //!
+//! A staging file is dense: bytes lie in it in the order in which they were reserved, and each record says where its bytes are. So
+//! many small writes are few blocks side by side, cheap to flush and to free.
+//!
 //! Invariants: a position is written once; a slot belongs to one contiguous range of one file; a sealed segment takes no new
 //! reservation; a slot is dropped from the upload only if it was dead at the last freeze that could see it and no writer was
 //! still filling it.
@@ -22,11 +25,15 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::env::{LocalDir, LocalFile, OpenMode};
-use crate::limits::{SEGMENT_SLOTS_MAX, STREAM_BYTES_MIN, STREAM_SEGMENTS_MAX};
+use crate::format::DataRef;
+use crate::limits::{SEGMENT_SLOTS_MAX, STAGE_BLOCK_BYTES, STAGE_ROOM_BYTES, STREAM_BYTES_MIN, STREAM_SEGMENTS_MAX};
 use crate::types::{Ino, Lsn, SegmentId};
 
 /// Directory of the staging files inside the state directory.
 pub(crate) const STAGE_DIR: &str = "stage";
+
+/// Room of a staging file that sets none aside: large writes bring their own blocks.
+const NO_ROOM: u64 = u64::MAX;
 
 /// Path of a segment's staging file.
 pub(crate) fn stage_path(id: SegmentId) -> String {
@@ -53,9 +60,20 @@ struct Sum {
     crc: u32,
 }
 
+/// Reserved bytes that lie together in the staging file.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    place: u64,
+    len: u64,
+}
+
 #[derive(Debug)]
 struct SegState {
     slots: Vec<Slot>,
+    /// Where in the staging file the reserved bytes lie, by their logical position. Runs do not overlap.
+    runs: BTreeMap<u64, Run>,
+    /// End of the staging file, with what is reserved but not written yet.
+    end: u64,
     /// What the bytes of each slot must be, so that a disk that lies is found before they go up.
     sums: HashMap<u32, Vec<Sum>>,
     bytes: u64,
@@ -87,6 +105,10 @@ pub(crate) struct StagedSegment {
     dir: Arc<dyn LocalDir>,
     file: OnceLock<Arc<dyn LocalFile>>,
     create: Mutex<()>,
+    /// Up to where the file has blocks of its own, so that a flush of what is written there has no blocks to allocate. [`NO_ROOM`]
+    /// when none are set aside.
+    room: AtomicU64,
+    extend: Mutex<()>,
     state: Mutex<SegState>,
     unsynced: AtomicBool,
     /// Staging's mark: a name in the directory is not flushed.
@@ -100,6 +122,8 @@ pub(crate) struct StagedSegment {
 pub(crate) struct Reservation {
     pub(crate) segment: Arc<StagedSegment>,
     pub(crate) position: u64,
+    /// Where in the staging file the bytes go.
+    pub(crate) place: u64,
     pub(crate) len: u64,
     pub(crate) file_offset: u64,
 }
@@ -111,9 +135,11 @@ impl Drop for Reservation {
 }
 
 impl StagedSegment {
-    fn new(dir: Arc<dyn LocalDir>, id: SegmentId, slot_bytes: u64, new_names: Arc<AtomicBool>) -> Self {
+    fn new(dir: Arc<dyn LocalDir>, id: SegmentId, slot_bytes: u64, room: u64, new_names: Arc<AtomicBool>) -> Self {
         let state = SegState {
             slots: Vec::new(),
+            runs: BTreeMap::new(),
+            end: 0,
             sums: HashMap::new(),
             bytes: 0,
             writers: 0,
@@ -129,6 +155,8 @@ impl StagedSegment {
             dir,
             file: OnceLock::new(),
             create: Mutex::new(()),
+            room: AtomicU64::new(room),
+            extend: Mutex::new(()),
             state: Mutex::new(state),
             unsynced: AtomicBool::new(false),
             new_names,
@@ -152,11 +180,27 @@ impl StagedSegment {
         Ok(self.file.get_or_init(|| file))
     }
 
-    /// Writes reserved bytes into the page cache.
-    pub(crate) fn write(&self, data: &[u8], position: u64) -> io::Result<()> {
-        self.file()?.write_all_at(data, position)?;
+    /// Writes reserved bytes into the page cache, where the reservation says.
+    pub(crate) fn write(&self, data: &[u8], place: u64) -> io::Result<()> {
+        let file = self.file()?;
+        self.set_room_aside(&**file, place + data.len() as u64);
+        file.write_all_at(data, place)?;
         self.unsynced.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Writes zeros ahead of `end`. Whoever writes beyond the room comes here first, so that no zero falls on another's bytes. A
+    /// disk that has no room for zeros may have some for the bytes.
+    fn set_room_aside(&self, file: &dyn LocalFile, end: u64) {
+        if end <= self.room.load(Ordering::Acquire) {
+            return;
+        }
+        let _one = self.extend.lock();
+        let mut room = self.room.load(Ordering::Acquire);
+        while room < end && file.write_all_at(&[0; STAGE_ROOM_BYTES], room).is_ok() {
+            room += STAGE_ROOM_BYTES as u64;
+        }
+        self.room.store(if room < end { NO_ROOM } else { room }, Ordering::Release);
     }
 
     /// Remembers the checksum of bytes just written (or found whole at recovery): `crc` is that of all of `data`.
@@ -183,8 +227,32 @@ impl StagedSegment {
     }
 
     /// Reads staged bytes.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when some of them were never written, or as the OS gives them.
     pub(crate) fn read(&self, buf: &mut [u8], position: u64) -> io::Result<()> {
-        self.file()?.read_exact_at(buf, position)
+        let parts = self.state.lock().parts(position, buf.len() as u64);
+        if parts.iter().map(|(_, run)| run.len).sum::<u64>() != buf.len() as u64 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "these positions hold no bytes"));
+        }
+        let file = self.file()?;
+        parts.iter().try_for_each(|(at, run)| file.read_exact_at(part_of(buf, *at, run.len), run.place))
+    }
+
+    /// Reads what is there of a slot that is to be uploaded. Positions whose write failed or was not recorded belong to nobody:
+    /// they stay as they are in `buf`. What belongs to somebody has a checksum.
+    ///
+    /// # Errors
+    /// As the OS gives them.
+    pub(crate) fn read_slot(&self, buf: &mut [u8], position: u64) -> io::Result<()> {
+        let parts = self.state.lock().parts(position, buf.len() as u64);
+        let file = self.file()?;
+        let end = file.len()?;
+        for (at, run) in parts {
+            let there = end.saturating_sub(run.place).min(run.len);
+            file.read_exact_at(part_of(buf, at, there), run.place)?;
+        }
+        Ok(())
     }
 
     /// Waits until no writer is filling a reservation. Only meaningful once sealed.
@@ -255,6 +323,42 @@ impl StagedSegment {
             }
         }
     }
+}
+
+impl SegState {
+    /// Finds room in the staging file for the bytes at `position`: behind the bytes before them if those are the last, else at the
+    /// next block, so that a flushed slot shares no block with bytes of another that are written later.
+    fn place(&mut self, position: u64, len: u64) -> u64 {
+        if let Some((at, run)) = self.runs.range_mut(..position).next_back()
+            && at + run.len == position
+            && run.place + run.len == self.end
+        {
+            run.len += len;
+            self.end += len;
+            return self.end - len;
+        }
+        let place = self.end.next_multiple_of(STAGE_BLOCK_BYTES);
+        self.runs.insert(position, Run { place, len });
+        self.end = place + len;
+        place
+    }
+
+    /// The parts of a range of positions that have a place: offset in the range, and where it lies.
+    fn parts(&self, position: u64, len: u64) -> Vec<(u64, Run)> {
+        let end = position + len;
+        let before = self.runs.range(..position).next_back();
+        let parts = before.into_iter().chain(self.runs.range(position..end)).filter_map(|(&at, run)| {
+            let (from, to) = (at.max(position), (at + run.len).min(end));
+            (from < to).then(|| (from - position, Run { place: run.place + (from - at), len: to - from }))
+        });
+        parts.collect()
+    }
+}
+
+/// A part of a buffer.
+fn part_of(buf: &mut [u8], at: u64, len: u64) -> &mut [u8] {
+    let at = usize::try_from(at).unwrap_or(usize::MAX);
+    &mut buf[at..at + usize::try_from(len).unwrap_or(usize::MAX)]
 }
 
 /// Adds a run's checksum, joined to the run it follows.
@@ -353,13 +457,18 @@ impl Staging {
         let mut done = 0;
         while done < len {
             let (segment, position, part) = self.reserve_part(&mut inner, ino, offset + done, len - done, new_id);
+            let place = segment.state.lock().place(position, part);
             match runs.last_mut() {
-                Some(run) if Arc::ptr_eq(&run.segment, &segment) && run.position + run.len == position => {
+                Some(run)
+                    if Arc::ptr_eq(&run.segment, &segment)
+                        && run.position + run.len == position
+                        && run.place + run.len == place =>
+                {
                     run.len += part;
                     // One run is one writer.
                     segment.state.lock().writers -= 1;
                 }
-                _ => runs.push(Reservation { segment, position, len: part, file_offset: offset + done }),
+                _ => runs.push(Reservation { segment, position, place, len: part, file_offset: offset + done }),
             }
             done += part;
         }
@@ -441,7 +550,7 @@ impl Staging {
         if run_bytes < STREAM_BYTES_MIN {
             let shared = match &inner.shared {
                 Some(segment) => Arc::clone(segment),
-                None => self.open(inner, new_id()),
+                None => self.open(inner, new_id(), 0),
             };
             inner.shared = Some(Arc::clone(&shared));
             return shared;
@@ -454,15 +563,15 @@ impl Staging {
                 let (_, oldest) = inner.streams.remove(0);
                 self.seal(inner, &oldest);
             }
-            let segment = self.open(inner, new_id());
+            let segment = self.open(inner, new_id(), NO_ROOM);
             inner.streams.push((ino, segment));
         }
         Arc::clone(&inner.streams[inner.streams.len() - 1].1)
     }
 
-    fn open(&self, inner: &mut Inner, id: SegmentId) -> Arc<StagedSegment> {
+    fn open(&self, inner: &mut Inner, id: SegmentId, room: u64) -> Arc<StagedSegment> {
         let new_names = Arc::clone(&self.new_names);
-        let segment = Arc::new(StagedSegment::new(Arc::clone(&self.dir), id, self.slot_bytes, new_names));
+        let segment = Arc::new(StagedSegment::new(Arc::clone(&self.dir), id, self.slot_bytes, room, new_names));
         inner.all.insert(id, Arc::clone(&segment));
         segment
     }
@@ -558,7 +667,7 @@ impl Staging {
             return Ok(Arc::clone(segment));
         }
         let file = self.dir.open(&stage_path(id), OpenMode::ReadWrite)?;
-        let segment = self.open(&mut inner, id);
+        let segment = self.open(&mut inner, id, NO_ROOM);
         // The file was just opened by its only user.
         let _ = segment.file.set(file);
         segment.unsynced.store(true, Ordering::Release);
@@ -567,8 +676,10 @@ impl Staging {
     }
 
     /// Adds a run of staged bytes found in the log at recovery to a recovered segment's slots.
-    pub(crate) fn recover_run(&self, segment: &StagedSegment, position: u64, len: u64, ino: Ino, file_offset: u64) {
+    pub(crate) fn recover_run(&self, segment: &StagedSegment, data: &DataRef) {
+        let DataRef { position, place, len, ino, file_offset, .. } = *data;
         let mut state = segment.state.lock();
+        state.runs.insert(position, Run { place, len });
         for (slot, inside, part) in slots_of(self.slot_bytes, position, len) {
             let empty = Slot { ino: Ino(0), file_offset: 0, filled: 0, live: 0, writers: 0, dropped: false };
             if state.slots.len() <= slot {

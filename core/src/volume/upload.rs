@@ -142,7 +142,7 @@ impl Shared {
             .append_with(number, FrameKind::Data, owner, codec, |buf| {
                 let start = buf.len();
                 buf.resize(start + slot.filled as usize, 0);
-                segment.read(&mut buf[start..], position)?;
+                segment.read_slot(&mut buf[start..], position)?;
                 if segment.check_sums(number, &buf[start..]) {
                     Ok(())
                 } else {

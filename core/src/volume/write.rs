@@ -93,12 +93,13 @@ impl Shared {
         for run in runs {
             let from = usize::try_from(run.file_offset - offset).unwrap_or(usize::MAX);
             let part = &data[from..from + usize::try_from(run.len).unwrap_or(usize::MAX)];
-            run.segment.write(part, run.position).map_err(|e| local_error("stage written data", e))?;
+            run.segment.write(part, run.place).map_err(|e| local_error("stage written data", e))?;
             let crc = crc32c::crc32c(part);
             run.segment.note_sums(part, run.position, crc);
             refs.push(DataRef {
                 segment: run.segment.id,
                 position: run.position,
+                place: run.place,
                 len: run.len,
                 ino,
                 file_offset: run.file_offset,
@@ -108,38 +109,72 @@ impl Shared {
         Ok(refs)
     }
 
-    /// Waits while staging or dirty metadata are over their budgets.
+    /// Waits while staging or dirty metadata are over their budgets, or the local disk is full and what is staged can make room.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSpace`] when the store takes nothing for the whole operation timeout.
+    /// [`ErrorKind::NoSpace`] when the store takes nothing for the whole operation timeout, or others have filled the disk.
     async fn wait_room(&self, len: u64) -> Result<()> {
-        if self.has_room(len) {
-            return Ok(());
-        }
         let deadline = tokio::time::Instant::now() + self.options.operation_timeout;
         loop {
             let room = self.room.notified();
-            self.checkpoints.request();
-            if self.has_room(len) {
-                return Ok(());
+            let Some(lack) = self.lacks(len) else { return Ok(()) };
+            if matches!(lack, Lack::Disk) {
+                // The cache is for comfort; whatever else takes the disk is not ours to remove.
+                if self.disk.clear() {
+                    continue;
+                }
+                if self.staging.staged_bytes() == 0 {
+                    return Err(self.no_room(lack));
+                }
             }
+            self.checkpoints.request();
             self.check_going()?;
             if tokio::time::timeout_at(deadline, room).await.is_err() {
-                return Err(Error::new(
-                    ErrorKind::NoSpace,
-                    format!(
-                        "{} bytes wait for the store and the staging budget of {} is used up; bring the store back or raise disk_budget",
-                        self.staging.staged_bytes(),
-                        self.options.disk_budget
-                    ),
-                ));
+                return Err(self.no_room(lack));
             }
         }
     }
 
-    fn has_room(&self, len: u64) -> bool {
+    /// What keeps a write of `len` bytes waiting.
+    fn lacks(&self, len: u64) -> Option<Lack> {
         let staged = self.staging.staged_bytes();
-        let fits = staged == 0 || staged + len <= self.options.disk_budget;
-        fits && (self.state.read().tree.dirty_bytes() as u64) < self.engine.dirty_meta_max() * 2
+        if staged > 0 && staged + len > self.options.disk_budget {
+            return Some(Lack::Budget);
+        }
+        if (self.state.read().tree.dirty_bytes() as u64) >= self.engine.dirty_meta_max() * 2 {
+            return Some(Lack::Memory);
+        }
+        (!self.disk_room.take(len)).then_some(Lack::Disk)
     }
+
+    fn no_room(&self, lack: Lack) -> Error {
+        let staged = self.staging.staged_bytes();
+        let why = match lack {
+            Lack::Disk => {
+                format!(
+                    "the staging disk is full, and {staged} bytes wait for the store; free space on it or bring the store back"
+                )
+            }
+            Lack::Budget => format!(
+                "{staged} bytes wait for the store and the staging budget of {} is used up; bring the store back or raise disk_budget",
+                self.options.disk_budget
+            ),
+            Lack::Memory => {
+                "changed metadata fill their share of memory_budget and wait for the store; bring the store back"
+                    .to_owned()
+            }
+        };
+        Error::new(ErrorKind::NoSpace, why)
+    }
+}
+
+/// What a writer waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lack {
+    /// Staged bytes are over `disk_budget`.
+    Budget,
+    /// Dirty metadata are over their share of memory.
+    Memory,
+    /// The local disk is full.
+    Disk,
 }

@@ -22,5 +22,5 @@ pub mod options;
 pub use adapter::Adapter;
 pub use invalidate::Invalidator;
 #[cfg(target_os = "linux")]
-pub use mount::{Mounted, UnmountKind, mount};
+pub use mount::{Mounted, UnmountKind, check, mount};
 pub use options::{CachePolicy, LockScope, MountOptions};

@@ -30,6 +30,17 @@ const BUSY_RETRY: Duration = Duration::from_millis(100);
 /// How long the FUSE threads may take to notice that a mount has gone.
 const END_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Checks what [`mount`] would check, for whoever has something to do before that is not to be done in vain. The mount that a dead
+/// process left on `mount_point` is removed.
+///
+/// Blocks shortly, as [`mount`] does.
+///
+/// # Errors
+/// As [`mount`].
+pub fn check(mount_point: &Path, options: &MountOptions) -> Result<()> {
+    preflight::check(mount_point, options).map(drop)
+}
+
 /// Mounts `fs` on `mount_point` and serves it from threads of its own. Operations that have to wait run on `runtime`, which must
 /// go on running until the mount has ended.
 ///

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::hooked::Hooked;
-use common::{HANG, Lab, PATIENCE, again, can_mount, is_root, mount_line};
+use common::{HANG, Lab, PATIENCE, again, can_mount, in_namespace, is_in_namespace, is_root, mount_line};
 use proxyfs_core::ErrorKind;
 use proxyfs_core::fs::{Caller, FileKind, FileSystem, NewNode, OpenFlags, SetAttr, WriteFlags};
 use proxyfs_core::types::Ino;
@@ -279,13 +279,8 @@ fn the_dead_mount_of_a_killed_server_is_replaced() {
 #[test]
 fn an_ordinary_user_mounts_through_fusermount3() {
     const NAME: &str = "an_ordinary_user_mounts_through_fusermount3";
-    if !can_mount(NAME) || !is_root(NAME) {
-        return;
-    }
-    let device = fs::metadata("/dev/fuse").expect("the device");
-    if device.permissions().mode() & 0o006 != 0o006 {
-        eprintln!("SKIPPED {NAME}: /dev/fuse is not open to everybody");
-        return;
+    if !is_in_namespace() {
+        return in_namespace(NAME, 0);
     }
     let place = tempfile::tempdir().expect("a temporary directory");
     fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).expect("open to all");
@@ -313,11 +308,8 @@ fn an_ordinary_user_mounts_through_fusermount3() {
 #[test]
 fn allow_other_needs_a_line_in_fuse_conf_for_ordinary_users() {
     const NAME: &str = "allow_other_needs_a_line_in_fuse_conf_for_ordinary_users";
-    let conf = fs::read_to_string("/etc/fuse.conf").unwrap_or_default();
-    if !can_mount(NAME) || rustix::process::geteuid().is_root() || conf.lines().any(|l| l.trim() == "user_allow_other")
-    {
-        eprintln!("SKIPPED {NAME}: it must run as an ordinary user where fuse.conf does not allow it");
-        return;
+    if !is_in_namespace() {
+        return in_namespace(NAME, NOBODY);
     }
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let dir = tempfile::tempdir().expect("a temporary directory");

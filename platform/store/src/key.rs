@@ -27,6 +27,19 @@ pub(crate) fn join(prefix: &str, path: &str) -> String {
     if prefix.is_empty() { path.to_owned() } else { format!("{prefix}/{path}") }
 }
 
+/// A name shortly before `path` in byte order, with few other names between the two; empty when there is none.
+pub(crate) fn just_before(path: &str) -> String {
+    let mut chars = path.chars();
+    let last = chars.next_back();
+    let mut before = chars.as_str().to_owned();
+    // `~` is the last character that a path may hold. What is not printable is left out, which is earlier still.
+    if let Some(lower) = last.and_then(|c| u8::try_from(c).ok()).filter(|b| (0x22..0x7f).contains(b)) {
+        before.push(char::from(lower - 1));
+        before.push('~');
+    }
+    before
+}
+
 /// Total length of a body in bytes.
 pub(crate) fn body_len(body: &[Bytes]) -> u64 {
     body.iter().map(|c| c.len() as u64).sum()
@@ -112,6 +125,22 @@ mod tests {
         }
         assert!(check_path(&"a".repeat(PATH_BYTES_MAX)).is_ok());
         assert!(check_path(&"a".repeat(PATH_BYTES_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn a_name_just_before_another_is_lower_and_leaves_next_to_nothing_between() {
+        for (path, expected) in [
+            ("log/1", "log/0~"),
+            ("head/000a", "head/000`~"),
+            ("log/", "log.~"),
+            ("a!", "a"),
+            ("!", ""),
+            ("", ""),
+            ("\u{e9}", ""),
+        ] {
+            assert_eq!(just_before(path), expected, "{path:?}");
+            assert!(just_before(path).as_str() <= path, "{path:?}");
+        }
     }
 
     #[test]

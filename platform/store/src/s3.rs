@@ -139,8 +139,7 @@ impl ObjectStore for S3Store {
     }
 
     async fn list(&self, container: u32, prefix: &str, start_after: Option<&str>) -> StoreResult<ListPage> {
-        let answer = self.inner.list(container, prefix, start_after).await?;
-        self.inner.page(container, &answer)
+        self.inner.list(container, prefix, start_after).await
     }
 
     async fn delete(&self, keys: &[ObjectKey]) -> StoreResult<Vec<(ObjectKey, StoreError)>> {
@@ -236,10 +235,13 @@ impl Inner {
         Err(StoreError::new(StoreErrorKind::Truncated, message))
     }
 
-    async fn list(&self, container: u32, prefix: &str, after: Option<&str>) -> StoreResult<ListObjectsV2Output> {
+    async fn list(&self, container: u32, prefix: &str, after: Option<&str>) -> StoreResult<ListPage> {
         let bucket = self.bucket(container)?;
         let full_prefix = key::join(&self.url.prefix, prefix);
-        let after = after.map(|a| key::join(&self.url.prefix, a));
+        // SeaweedFS passes over all that lies below a name it is told to begin after: it is told one that nothing lies below.
+        // Garage finds nothing when it is told to begin before the prefix.
+        let marker = after.map(key::just_before);
+        let marker = marker.as_deref().filter(|m| !m.is_empty() && *m >= prefix);
         let mut token = None;
         loop {
             let request = self
@@ -247,7 +249,7 @@ impl Inner {
                 .list_objects_v2()
                 .bucket(&bucket)
                 .prefix(&full_prefix)
-                .set_start_after(after.clone())
+                .set_start_after(marker.map(|m| key::join(&self.url.prefix, m)))
                 .set_continuation_token(token.take());
             let answer = match request.send().await {
                 Ok(answer) => answer,
@@ -258,17 +260,25 @@ impl Inner {
                     e => return Err(e),
                 },
             };
+            let page = self.page(container, &answer, marker, after)?;
             // A page may be empty although more follow.
             token = answer.next_continuation_token().map(str::to_owned);
-            if !answer.contents().is_empty() || answer.is_truncated() != Some(true) || token.is_none() {
-                return Ok(answer);
+            if !page.objects.is_empty() || answer.is_truncated() != Some(true) || token.is_none() {
+                return Ok(page);
             }
         }
     }
 
-    /// Takes the volume's prefix off the keys, and checks their order, on which paging relies. (SeaweedFS walks directories, so
-    /// there `a/b` comes before `a-b`; the engine's own names are in byte order either way.)
-    fn page(&self, container: u32, answer: &ListObjectsV2Output) -> StoreResult<ListPage> {
+    /// Takes the volume's prefix off the keys, and checks their order, on which paging relies. SeaweedFS walks directories, so
+    /// there `a/b` comes before `a-b`: a listing that fits one page is put in order, a longer one of such names is refused. The
+    /// engine's own names are in byte order either way.
+    fn page(
+        &self,
+        container: u32,
+        answer: &ListObjectsV2Output,
+        marker: Option<&str>,
+        after: Option<&str>,
+    ) -> StoreResult<ListPage> {
         let base = key::join(&self.url.prefix, "");
         let mut objects = Vec::with_capacity(answer.contents().len());
         for object in answer.contents() {
@@ -276,11 +286,19 @@ impl Inner {
             let len = u64::try_from(object.size().unwrap_or(0)).unwrap_or(0);
             objects.push(ObjectInfo { key: ObjectKey { container, path: path.to_owned() }, len });
         }
-        if !objects.is_sorted_by(|a, b| a.key.path < b.key.path) {
+        let more = answer.is_truncated() == Some(true);
+        if !more && marker.is_none() {
+            objects.sort_by(|a, b| a.key.path.cmp(&b.key.path));
+        }
+        let in_order = objects.is_sorted_by(|a, b| a.key.path < b.key.path);
+        let begins_right = objects.first().is_none_or(|o| marker.is_none_or(|m| o.key.path.as_str() > m));
+        if !in_order || !begins_right {
             let message = format!("bucket `{}`: the store does not list in byte order", self.url.bucket);
             return Err(StoreError::new(StoreErrorKind::Unsupported, message));
         }
-        let more = answer.is_truncated() == Some(true);
+        if let Some(after) = after {
+            objects.retain(|o| o.key.path.as_str() > after);
+        }
         let next = objects.last().filter(|_| more).map(|o| o.key.path.clone());
         Ok(ListPage { objects, next })
     }

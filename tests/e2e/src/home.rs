@@ -22,7 +22,8 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(180);
 pub struct Home {
     dir: PathBuf,
     program: PathBuf,
-    credentials: Option<(String, String)>,
+    variables: Vec<(String, String)>,
+    user: Option<u32>,
 }
 
 impl Home {
@@ -32,7 +33,7 @@ impl Home {
     /// When the directory cannot be made.
     pub fn new(dir: &Path, program: &Path) -> Result<Self> {
         fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
-        Ok(Self { dir: dir.to_owned(), program: program.to_owned(), credentials: None })
+        Ok(Self { dir: dir.to_owned(), program: program.to_owned(), variables: Vec::new(), user: None })
     }
 
     /// The program as the environment names it, or as it was built beside the running test; `None` when it is not built.
@@ -44,7 +45,34 @@ impl Home {
     /// The same home with an access key and its secret for S3 stores.
     #[must_use]
     pub fn with_credentials(self, access_key: &str, secret_key: &str) -> Self {
-        Self { credentials: Some((access_key.to_owned(), secret_key.to_owned())), ..self }
+        let keys = [("AWS_ACCESS_KEY_ID", access_key), ("AWS_SECRET_ACCESS_KEY", secret_key)];
+        self.with_variables(keys.map(|(name, value)| (name.to_owned(), value.to_owned())))
+    }
+
+    /// The same home with more environment variables for every command.
+    #[must_use]
+    pub fn with_variables(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.variables.extend(variables);
+        self
+    }
+
+    /// The same home of another user, whose commands run with that user's rights alone. The caller must be root, and the program where
+    /// that user can run it.
+    ///
+    /// # Errors
+    /// When the home cannot be given away.
+    pub fn of_user(self, uid: u32) -> Result<Self> {
+        std::os::unix::fs::chown(&self.dir, Some(uid), Some(uid)).context("giving the home away")?;
+        Ok(Self { user: Some(uid), ..self })
+    }
+
+    /// A command with the rights of the home's user.
+    pub fn plain_command(&self, program: impl AsRef<OsStr>) -> Command {
+        let Some(uid) = self.user else { return Command::new(program) };
+        let mut command = Command::new("setpriv");
+        command.args([format!("--reuid={uid}"), format!("--regid={uid}"), "--clear-groups".to_owned()]);
+        command.arg(program).current_dir("/");
+        command
     }
 
     /// Where it lies.
@@ -61,13 +89,12 @@ impl Home {
 
     /// The program with these arguments, in this home.
     pub fn command<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = self.plain_command(&self.program);
         command.args(args).env("HOME", &self.dir);
         command.env("XDG_CONFIG_HOME", self.dir.join("config")).env("XDG_STATE_HOME", self.state_dir());
         command.env("XDG_DATA_HOME", self.dir.join("data")).env("XDG_CACHE_HOME", self.dir.join("cache"));
-        if let Some((access_key, secret_key)) = &self.credentials {
-            command.env("AWS_ACCESS_KEY_ID", access_key).env("AWS_SECRET_ACCESS_KEY", secret_key);
-        }
+        command.env("AWS_EC2_METADATA_DISABLED", "true");
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 

@@ -6,10 +6,16 @@
 mod home;
 pub mod load;
 mod mount;
+pub mod namespace;
+mod refusal;
 mod s3;
+pub mod scenarios;
+pub mod stores;
+pub mod tree;
 mod wait;
 
 pub use home::Home;
 pub use mount::{Mount, is_mounted};
+pub use refusal::Expected;
 pub use s3::{S3Process, Traffic};
-pub use wait::{output_within, wait_child, wait_until};
+pub use wait::{Finished, finish_within, output_within, wait_child, wait_until};

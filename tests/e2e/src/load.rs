@@ -13,6 +13,11 @@ use anyhow::{Context, Result, bail};
 
 use crate::wait::output_within;
 
+/// A write from the start of a file is one request of the kernel up to this many bytes at least.
+const REQUEST_BYTES: usize = 128 << 10;
+/// Between which the kernel splits longer ones.
+const PAGE_BYTES: usize = 4096;
+
 const TOOL_LIMIT: Duration = Duration::from_secs(60);
 
 /// How many operations of a load were acknowledged.
@@ -82,6 +87,35 @@ pub fn check_files(dir: &Path, round: u64, count: u64) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Checks the file whose writing the kill cut off, after `count` acknowledged ones: each request of the kernel is done whole or not at
+/// all. A file that fits into one request is there in full, empty, or not at all; of a larger one the requests before some page may
+/// be there. Nothing was begun after it.
+///
+/// # Errors
+/// Says what is there instead.
+pub fn check_cut_off(dir: &Path, round: u64, count: u64) -> Result<()> {
+    let later = file_path(dir, round, count + 1);
+    if later.exists() {
+        bail!("{} is there, though the file before it was not finished", later.display());
+    }
+    let path = file_path(dir, round, count);
+    let found = match fs::read(&path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        other => other.with_context(|| format!("reading {}", path.display()))?,
+    };
+    let whole = content(round, count);
+    let cut_between_requests = found.is_empty() || (whole.len() > REQUEST_BYTES && found.len() % PAGE_BYTES == 0);
+    if whole.starts_with(&found) && (found.len() == whole.len() || cut_between_requests) {
+        return Ok(());
+    }
+    bail!(
+        "{} was being written when the server died; {} of {} bytes are there",
+        path.display(),
+        found.len(),
+        whole.len()
+    )
 }
 
 fn sqlite(database: &Path, statement: &str) -> Result<String> {

@@ -60,8 +60,29 @@ impl Mount {
     /// Memory that the server holds, in bytes; `None` when it is gone.
     #[must_use]
     pub fn resident_bytes(&self) -> Option<u64> {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// The most memory that the server has held since it began, in bytes; `None` when it is gone.
+    #[must_use]
+    pub fn peak_resident_bytes(&self) -> Option<u64> {
+        self.status_bytes("VmHWM:")
+    }
+
+    /// Processor time that the server has used since it began, of its own and the kernel's; `None` when it is gone.
+    #[must_use]
+    pub fn cpu_time(&self) -> Option<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.server.as_ref()?.id())).ok()?;
+        // The name, in parentheses, may hold anything; after it come the state and, as the 12th and 13th field, the times.
+        let (_, fields) = stat.rsplit_once(") ")?;
+        let times = fields.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().ok());
+        let ticks = times.sum::<Option<u64>>()?;
+        Some(Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second()))
+    }
+
+    fn status_bytes(&self, field: &str) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.server.as_ref()?.id())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
         let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
         Some(kib * 1024)
     }

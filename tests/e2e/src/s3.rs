@@ -39,6 +39,10 @@ pub struct Traffic {
     pub delete: u64,
     /// Everything else.
     pub other: u64,
+    /// Bytes of objects put.
+    pub put_bytes: u64,
+    /// Bytes of objects got.
+    pub get_bytes: u64,
 }
 
 impl Traffic {
@@ -58,10 +62,12 @@ impl Traffic {
             list: self.list - earlier.list,
             delete: self.delete - earlier.delete,
             other: self.other - earlier.other,
+            put_bytes: self.put_bytes - earlier.put_bytes,
+            get_bytes: self.get_bytes - earlier.get_bytes,
         }
     }
 
-    /// `put=1 get=2 head=3 list=4 delete=5 other=6`
+    /// `put=1 get=2 head=3 list=4 delete=5 other=6 put_bytes=7 get_bytes=8`
     fn parse(line: &str) -> Option<Self> {
         let mut traffic = Self::default();
         for word in line.split_whitespace() {
@@ -74,6 +80,8 @@ impl Traffic {
                 "list" => traffic.list = count,
                 "delete" => traffic.delete = count,
                 "other" => traffic.other = count,
+                "put_bytes" => traffic.put_bytes = count,
+                "get_bytes" => traffic.get_bytes = count,
                 _ => return None,
             }
         }
@@ -177,9 +185,10 @@ mod tests {
 
     #[test]
     fn traffic_is_read_from_one_line_and_subtracted() {
-        let first = Traffic::parse("put=1 get=2 head=0 list=0 delete=0 other=3").expect("a line");
-        let second = Traffic::parse("put=5 get=2 head=0 list=1 delete=0 other=3").expect("a line");
-        assert_eq!(second.since(&first), Traffic { put: 4, list: 1, ..Traffic::default() });
+        let first =
+            Traffic::parse("put=1 get=2 head=0 list=0 delete=0 other=3 put_bytes=9 get_bytes=0").expect("a line");
+        let second = Traffic::parse("put=5 get=2 head=0 list=1 delete=0 other=3 put_bytes=50").expect("a line");
+        assert_eq!(second.since(&first), Traffic { put: 4, list: 1, put_bytes: 41, ..Traffic::default() });
         assert_eq!(second.requests(), 11);
         assert_eq!(Traffic::parse("hello"), None);
     }

@@ -61,11 +61,22 @@ pub fn wait_until(limit: Duration, mut condition: impl FnMut() -> bool) -> bool 
     }
 }
 
-/// Runs a command and gives what it printed to standard output.
+/// How a command ended, and what it printed.
+#[derive(Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Its standard output.
+    pub out: String,
+    /// Its standard error.
+    pub err: String,
+}
+
+/// Runs a command to its end, whatever that is.
 ///
 /// # Errors
-/// When it cannot be started, fails, or has not ended within `limit` (then it is killed). The message holds all it printed.
-pub fn output_within(command: &mut Command, limit: Duration) -> Result<String> {
+/// When it cannot be started, or has not ended within `limit` (then it is killed). The message holds all it printed.
+pub fn finish_within(command: &mut Command, limit: Duration) -> Result<Finished> {
     let (mut out, mut err) = (tempfile::tempfile()?, tempfile::tempfile()?);
     command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(err.try_clone()?);
     let shown = format!("{command:?}");
@@ -75,12 +86,23 @@ pub fn output_within(command: &mut Command, limit: Duration) -> Result<String> {
         child.kill()?;
         child.wait()?;
     }
-    let text = rewound(&mut out)?;
+    let (out, err) = (rewound(&mut out)?, rewound(&mut err)?);
     match status {
-        Some(status) if status.success() => Ok(text),
-        Some(status) => bail!("{shown}: {status}\n{text}{}", rewound(&mut err)?),
-        None => bail!("{shown}: did not end within {limit:?}\n{text}{}", rewound(&mut err)?),
+        Some(status) => Ok(Finished { status, out, err }),
+        None => bail!("{shown}: did not end within {limit:?}\n{out}{err}"),
     }
+}
+
+/// Runs a command and gives what it printed to standard output.
+///
+/// # Errors
+/// When it cannot be started, fails, or has not ended within `limit` (then it is killed). The message holds all it printed.
+pub fn output_within(command: &mut Command, limit: Duration) -> Result<String> {
+    let done = finish_within(command, limit)?;
+    if !done.status.success() {
+        bail!("{command:?}: {}\n{}{}", done.status, done.out, done.err);
+    }
+    Ok(done.out)
 }
 
 fn rewound(file: &mut File) -> Result<String> {

@@ -42,8 +42,10 @@ fn round(
         bail!("{} of {until} files were written in {LOAD_LIMIT:?}", files.get());
     }
     mount.kill()?;
+    home.run(&["fsck", "v"])?;
     let mount = home.mount("v", &dir, &[])?;
     load::check_files(&dir, round, files.get())?;
+    load::check_cut_off(&dir, round, files.get())?;
     load::check_database(&dir.join("database"), rows.get())?;
     load::check_repository(&dir.join("repository"), commits.get())?;
     Ok(mount)
@@ -63,10 +65,7 @@ fn kill_loop(home: &Home, dir: &Path) -> Result<()> {
         mount = round(home, mount, n, until, &rows, &commits).with_context(|| format!("round {n}, {until} files"))?;
     }
     mount.unmount()?;
-    if home.has_command("fsck") {
-        home.run(&["fsck", "v"])?;
-    }
-    Ok(())
+    home.run(&["fsck", "v", "--data"]).map(drop)
 }
 
 #[test]
@@ -100,6 +99,7 @@ fn take_over(scratch: &Path, program: &Path) -> Result<()> {
     let second = Home::new(&scratch.join("b"), program)?;
     let mount = second.mount(&url, &scratch.join("n"), &["--take-over"])?;
     load::check_files(mount.dir(), 0, files.get())?;
+    load::check_cut_off(mount.dir(), 0, files.get())?;
     mount.unmount()
 }
 

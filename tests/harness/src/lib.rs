@@ -9,4 +9,5 @@ pub mod ops;
 pub mod sim;
 pub mod tree;
 
+#[cfg(feature = "s3server")]
 pub mod s3server;

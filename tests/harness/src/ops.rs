@@ -12,7 +12,7 @@ use proxyfs_core::fs::{FallocateMode, FileKind, LockFamily, LockKind, RenameMode
 
 pub use apply::apply;
 pub(crate) use apply::read_all;
-pub use generate::{Profile, op_strategy, seeded_ops};
+pub use generate::{Profile, op_strategy, ops_from_bytes, seeded_ops};
 pub use outcome::{AttrView, EntryView, Outcome, Reply, TimeView};
 pub use slots::{Mask, Slots};
 

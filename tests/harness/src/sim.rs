@@ -1,4 +1,5 @@
-//! A simulated machine for `proxyfs_core::env`: a disk that can lose power, a clock, randomness. All from one seed.
+//! A simulated machine for `proxyfs_core::env`: a disk that can lose power, a clock, randomness. All from one seed. And a store that
+//! never fails.
 //!
 //! **Fault model of the disk.** Data is safe once `sync_data` has finished, a name once `sync_dir` on its directory has, both at
 //! once with `replace`. When power is lost, what is not safe survives in part: of changed 4 KiB blocks each may be old, new, or a
@@ -13,6 +14,7 @@ mod calls;
 mod clock;
 mod dir;
 mod disk;
+mod store;
 
 use std::sync::Arc;
 
@@ -22,6 +24,7 @@ pub use calls::{CallCounter, Faults, is_simulated_crash};
 pub use clock::{SimClock, SimRng};
 pub use dir::SimDir;
 pub use disk::Crash;
+pub use store::SimStore;
 
 /// A whole simulated environment.
 #[derive(Clone, Debug)]

@@ -2,6 +2,8 @@
 //!
 //! Owns the life of such an engine across remounts. What is compared, and how, is the harness's.
 
+pub mod fuzzing;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -4,6 +4,8 @@
 mod damage;
 #[path = "fsck/healthy.rs"]
 mod healthy;
+#[path = "fsck/layouts.rs"]
+mod layouts;
 #[path = "fsck/local.rs"]
 mod local;
 #[path = "fsck/machine.rs"]

@@ -33,6 +33,18 @@ pub enum GatePlan {
     GoneFrom(u64),
 }
 
+/// What the store behind a gate makes of a put that is only to create.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Conditional {
+    /// One of several racers creates.
+    #[default]
+    Atomic,
+    /// The condition is not looked at: the last racer's content stays.
+    Ignored,
+    /// It is looked at, and the object put a moment later: racers may all win, and the last one's content stays.
+    Late,
+}
+
 /// A store behind a gate.
 #[derive(Debug)]
 pub struct GateStore<S> {
@@ -40,6 +52,7 @@ pub struct GateStore<S> {
     local: Arc<CallCounter>,
     calls: AtomicU64,
     plan: Mutex<GatePlan>,
+    conditional: Conditional,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,8 +65,8 @@ enum Fate {
 impl<S> GateStore<S> {
     /// The gate of the machine whose disk counts its calls in `local`.
     #[must_use]
-    pub fn new(inner: Arc<S>, local: Arc<CallCounter>) -> Self {
-        Self { inner, local, calls: AtomicU64::new(0), plan: Mutex::default() }
+    pub fn new(inner: Arc<S>, local: Arc<CallCounter>, conditional: Conditional) -> Self {
+        Self { inner, local, calls: AtomicU64::new(0), plan: Mutex::default(), conditional }
     }
 
     /// Sets what happens.
@@ -112,7 +125,20 @@ impl<S> GateStore<S> {
 #[async_trait]
 impl<S: ObjectStore> ObjectStore for GateStore<S> {
     async fn put(&self, key: &ObjectKey, body: Vec<Bytes>, mode: PutMode) -> StoreResult<()> {
-        self.pass(&format!("put {key}"), self.inner.put(key, body, mode)).await
+        let put = async {
+            match (mode, self.conditional) {
+                (PutMode::Fresh, _) | (_, Conditional::Atomic) => self.inner.put(key, body, mode).await,
+                (PutMode::CreateNew, Conditional::Ignored) => self.inner.put(key, body, PutMode::Fresh).await,
+                (PutMode::CreateNew, Conditional::Late) => {
+                    if self.inner.get(key, GetRange::Full).await.is_ok_and(|there| *there != *body.concat()) {
+                        return Err(StoreError::new(StoreErrorKind::AlreadyExists, format!("put {key}: taken")));
+                    }
+                    tokio::time::sleep(HALF_LATENCY).await;
+                    self.inner.put(key, body, PutMode::Fresh).await
+                }
+            }
+        };
+        self.pass(&format!("put {key}"), put).await
     }
 
     async fn get(&self, key: &ObjectKey, range: GetRange) -> StoreResult<Bytes> {
@@ -132,7 +158,10 @@ impl<S: ObjectStore> ObjectStore for GateStore<S> {
     }
 
     fn conditional_put(&self) -> ConditionalPut {
-        self.inner.conditional_put()
+        match self.conditional {
+            Conditional::Atomic => self.inner.conditional_put(),
+            Conditional::Ignored | Conditional::Late => ConditionalPut::MustProbe,
+        }
     }
 
     fn describe(&self) -> String {

@@ -13,12 +13,15 @@ use proxyfs_core::{ErrorKind, Result};
 use proxyfs_harness::sim::{Crash, SimClock, SimDir, SimEnv, SimRng};
 use proxyfs_store::MemStore;
 
-use crate::gate::GateStore;
+use crate::gate::{Conditional, GateStore};
 
 /// How long a close may take.
 pub const PATIENCE: Duration = Duration::from_secs(100);
 /// Attempts of an open that finds the store unavailable.
 const OPEN_ATTEMPTS: usize = 5;
+
+/// The settle time: longer than any put through a gate takes.
+const SETTLE: Duration = Duration::from_millis(20);
 
 /// How the engine is set up.
 #[derive(Clone, Debug)]
@@ -29,6 +32,8 @@ pub struct Setup {
     pub options: VolumeOptions,
     /// What the volume is.
     pub spec: VolumeSpec,
+    /// What the store makes of conditional puts.
+    pub conditional: Conditional,
 }
 
 impl Setup {
@@ -44,14 +49,21 @@ impl Setup {
             ..VolumeOptions::default()
         };
         let spec = VolumeSpec { tier, frame_size: 4 << 10, ..VolumeSpec::new("sim") };
-        Self { memory_budget: 16 << 20, options, spec }
+        Self { memory_budget: 16 << 20, options, spec, conditional: Conditional::Atomic }
+    }
+
+    /// On a store whose conditional puts are `conditional`, with the opt-in that this needs.
+    #[must_use]
+    pub fn settling(self, conditional: Conditional) -> Self {
+        let options = VolumeOptions { settle: Some(SETTLE), ..self.options };
+        Self { conditional, options, ..self }
     }
 
     /// The engine's defaults.
     #[must_use]
     pub fn ordinary(tier: Tier) -> Self {
         let spec = VolumeSpec { tier, ..VolumeSpec::new("sim") };
-        Self { memory_budget: 64 << 20, options: VolumeOptions::default(), spec }
+        Self { memory_budget: 64 << 20, options: VolumeOptions::default(), spec, conditional: Conditional::Atomic }
     }
 }
 
@@ -79,7 +91,7 @@ impl<S: ObjectStore + 'static> Machine<S> {
     }
 
     fn on(sim: SimEnv, clock: Arc<SimClock>, store: Arc<S>, setup: Setup) -> Self {
-        let gate = Arc::new(GateStore::new(Arc::clone(&store), Arc::clone(sim.dir.calls())));
+        let gate = Arc::new(GateStore::new(Arc::clone(&store), Arc::clone(sim.dir.calls()), setup.conditional));
         Self { sim, clock, gate, setup, store, volume: None }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use proxyfs_core::ErrorKind;
 use proxyfs_core::config::ReplayLogSync;
-use proxyfs_core::format::Tier;
+use proxyfs_core::format::{Layout, Tier};
 use proxyfs_core::fs::FileSystem;
 use proxyfs_harness::model::Model;
 use proxyfs_harness::ops::{Mask, Op, Outcome, Reply, Slots, apply};
@@ -19,7 +19,7 @@ use proxyfs_harness::sim::{Crash, Faults, SimClock};
 use proxyfs_harness::tree::{self, TreeSnapshot};
 use proxyfs_store::MemStore;
 
-use crate::gate::GatePlan;
+use crate::gate::{Conditional, GatePlan};
 use crate::machine::{Machine, PATIENCE, Setup};
 use crate::reach;
 use crate::script::{afterwards, is_checkpoint, is_sync, script};
@@ -40,16 +40,47 @@ pub struct Case {
     pub tier: Tier,
     /// When replies wait for the disk.
     pub sync: ReplayLogSync,
+    /// Where its objects go.
+    pub layout: Layout,
+    /// What its store makes of conditional puts; unless atomic, the volume is opened with the opt-in to wait.
+    pub conditional: Conditional,
 }
 
 impl Case {
     /// Both tiers, both kinds of reply.
     pub const ALL: [Self; 4] = [
-        Self { tier: Tier::Disk, sync: ReplayLogSync::Pipelined },
-        Self { tier: Tier::Disk, sync: ReplayLogSync::Always },
-        Self { tier: Tier::Store, sync: ReplayLogSync::Pipelined },
-        Self { tier: Tier::Store, sync: ReplayLogSync::Always },
+        Self::of(Tier::Disk, ReplayLogSync::Pipelined),
+        Self::of(Tier::Disk, ReplayLogSync::Always),
+        Self::of(Tier::Store, ReplayLogSync::Pipelined),
+        Self::of(Tier::Store, ReplayLogSync::Always),
     ];
+
+    /// One container, an atomic store.
+    const fn of(tier: Tier, sync: ReplayLogSync) -> Self {
+        let layout = Layout { shards: 16, containers: 1, max_objects_per_container: 0 };
+        Self { tier, sync, layout, conditional: Conditional::Atomic }
+    }
+
+    /// On a weaker store.
+    #[must_use]
+    pub fn settling(self, conditional: Conditional) -> Self {
+        Self { conditional, ..self }
+    }
+
+    /// Spread over containers.
+    #[must_use]
+    pub fn spread(self, shards: u32, containers: u32, max_objects_per_container: u64) -> Self {
+        Self { layout: Layout { shards, containers, max_objects_per_container }, ..self }
+    }
+
+    fn setup(self) -> Setup {
+        let mut setup = Setup::busy(self.tier, self.sync);
+        setup.spec.layout = self.layout;
+        match self.conditional {
+            Conditional::Atomic => setup,
+            weaker => setup.settling(weaker),
+        }
+    }
 }
 
 /// Where something goes wrong.
@@ -61,6 +92,8 @@ pub enum Fault {
     Local(Faults),
     /// At the store.
     Store(GatePlan),
+    /// The disk has little room left from some operation on.
+    FullDisk,
 }
 
 /// How the machine comes back.
@@ -72,6 +105,8 @@ pub enum Comeback {
     PowerLoss(u64),
     /// The process died and is started again, a sync operation is answered, and then power is lost.
     KillThenPowerLoss(u64),
+    /// The process died and is started again without the store, which comes back later.
+    Offline,
     /// The machine is gone; another takes over with an empty disk.
     NewDisk,
 }
@@ -158,7 +193,7 @@ pub struct Progress {
 /// # Panics
 /// When it cannot be created.
 pub async fn fresh(case: Case) -> Machine {
-    let machine = Machine::new(Arc::new(MemStore::new()), Setup::busy(case.tier, case.sync), 1);
+    let machine = Machine::new(Arc::new(MemStore::new()), case.setup(), 1);
     machine.create_volume().await.expect("a fresh volume");
     machine
 }
@@ -168,8 +203,13 @@ pub async fn fresh(case: Case) -> Machine {
 /// # Panics
 /// When an operation succeeds with another answer than the model's.
 pub async fn run(machine: &mut Machine, expected: &Expected, fault: Fault) -> Progress {
+    run_watched(machine, expected, fault, |_| {}).await
+}
+
+/// As [`run`]; `before` is told the index of each operation.
+async fn run_watched(machine: &mut Machine, expected: &Expected, fault: Fault, before: impl Fn(usize)) -> Progress {
     match fault {
-        Fault::None => {}
+        Fault::None | Fault::FullDisk => {}
         Fault::Local(faults) => machine.sim.dir.calls().plan(faults),
         Fault::Store(plan) => machine.gate.plan(plan),
     }
@@ -183,6 +223,7 @@ pub async fn run(machine: &mut Machine, expected: &Expected, fault: Fault) -> Pr
         if machine.stopped() {
             break;
         }
+        before(index);
         machine.clock.advance_nanos(STEP_NANOS);
         progress.begun = index + 1;
         let calls = Arc::clone(machine.sim.dir.calls());
@@ -270,6 +311,10 @@ pub async fn come_back(
 ) -> Result<(), String> {
     let always = case.sync == ReplayLogSync::Always;
     let (mut back, mut floor) = match comeback {
+        Comeback::Offline => {
+            let back = machine.crash(Crash::ProcessKill).await;
+            (offline(back, expected, progress).await?, progress.acked)
+        }
         Comeback::Kill | Comeback::KillThenPowerLoss(_) => (machine.crash(Crash::ProcessKill).await, progress.acked),
         Comeback::PowerLoss(seed) => {
             let floor = if always { progress.acked } else { progress.synced };
@@ -281,7 +326,9 @@ pub async fn come_back(
             (machine.another(99), floor)
         }
     };
-    back.open().await.map_err(|e| format!("cannot open afterwards: {e:?}"))?;
+    if !back.is_open() {
+        back.open().await.map_err(|e| format!("cannot open afterwards: {e:?}"))?;
+    }
     if let Comeback::KillThenPowerLoss(seed) = comeback {
         back.volume().syncfs().await.map_err(|e| format!("cannot sync afterwards: {e:?}"))?;
         back = back.crash(Crash::PowerLoss { seed }).await;
@@ -292,6 +339,33 @@ pub async fn come_back(
     let prefix = find_prefix(expected, &there, floor, progress.begun)?;
     check(&back).await?;
     go_on(&mut back, expected, prefix).await
+}
+
+/// Mounts without the store and looks, then lets the store come back. What was on the way into the store when the process died may
+/// have arrived, so that the host's copy of the head is old: then the volume asks for another mount.
+async fn offline(mut back: Machine, expected: &Expected, progress: &Progress) -> Result<Machine, String> {
+    back.gate.plan(GatePlan::GoneFrom(0));
+    match back.open_once().await {
+        Ok(()) => {}
+        // It never was open here.
+        Err(error) if error.kind() == ErrorKind::Unavailable && progress.acked == 0 => {
+            back.gate.plan(GatePlan::Open);
+            return Ok(back);
+        }
+        Err(error) => return Err(format!("cannot open without the store: {error:?}")),
+    }
+    match try_picture(back.volume()).await {
+        Ok(there) => drop(find_prefix(expected, &there, progress.acked, progress.begun)?),
+        // What is in the store only cannot be read without it.
+        Err(error) if error.kind() == ErrorKind::Unavailable => {}
+        Err(error) => return Err(format!("cannot read without the store: {error:?}")),
+    }
+    back.gate.plan(GatePlan::Open);
+    match back.volume().checkpoint().await {
+        Ok(_) => Ok(back),
+        Err(error) if error.kind() == ErrorKind::Interrupted => Ok(back.crash(Crash::ProcessKill).await),
+        Err(error) => Err(format!("cannot go on with the store: {error:?}")),
+    }
 }
 
 /// Which prefix a picture is, between `floor` and `ceiling` operations.
@@ -389,6 +463,30 @@ pub async fn unnoticed(case: Case, expected: &Expected, fault: Fault) -> Result<
             .map_err(|e| format!("{case:?} {fault:?}: {e}")),
         Some(failure) => Err(format!("{case:?} {fault:?}: {failure}")),
     }
+}
+
+/// One run whose disk has only `room` bytes left from operation `at` on. It goes on until an operation fails; then there is room
+/// again, and the volume is started anew. Whether one failed.
+///
+/// # Errors
+/// What is wrong, in words.
+pub async fn full_disk(case: Case, expected: &Expected, at: usize, room: u64) -> Result<bool, String> {
+    let mut machine = fresh(case).await;
+    let dir = Arc::clone(&machine.sim.dir);
+    let fill = |index| {
+        if index == at {
+            dir.set_room(Some(room));
+        }
+    };
+    let progress = run_watched(&mut machine, expected, Fault::FullDisk, fill).await;
+    dir.set_room(None);
+    let failed = progress.failure.is_some();
+    let text = |e| format!("{case:?}, {room} bytes left at operation {at}, {:?}: {e}", progress.failure);
+    if failed {
+        look_while_failed(&machine, expected, &progress).await.map_err(text)?;
+    }
+    come_back(machine, expected, &progress, case, Comeback::Kill).await.map_err(text)?;
+    Ok(failed)
 }
 
 /// One run with a fault and a comeback.

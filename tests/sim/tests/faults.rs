@@ -2,7 +2,8 @@
 
 use proxyfs_harness::sim::Faults;
 use proxyfs_sim::gate::GatePlan;
-use proxyfs_sim::sweep::{Case, Comeback, Expected, Fault, count_calls, one, unnoticed};
+use proxyfs_sim::script::script;
+use proxyfs_sim::sweep::{Case, Comeback, Expected, Fault, count_calls, full_disk, one, unnoticed};
 use proxyfs_sim::{is_long, runtime};
 
 /// Failures shown before a sweep gives up.
@@ -83,4 +84,35 @@ fn a_failure_of_any_call_to_the_store_loses_nothing_in_tier_disk() {
 #[test]
 fn a_failure_of_any_call_to_the_store_loses_nothing_in_tier_store() {
     store(Case::ALL[2]);
+}
+
+fn full(case: Case) {
+    let runtime = runtime();
+    let (mut failures, mut full) = (Vec::new(), 0);
+    runtime.block_on(async {
+        let expected = Expected::new().await;
+        for at in 0..script().len() {
+            for room in [0, 8 << 10, 100 << 10] {
+                match full_disk(case, &expected, at, room).await {
+                    Ok(failed) => full += usize::from(failed),
+                    Err(error) => failures.push(error),
+                }
+            }
+            if failures.len() >= FAILURES_MAX {
+                break;
+            }
+        }
+    });
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+    assert!(full > 0, "the disk was never full");
+}
+
+#[test]
+fn a_full_disk_loses_nothing_acknowledged_in_tier_disk() {
+    full(Case::ALL[0]);
+}
+
+#[test]
+fn a_full_disk_loses_nothing_acknowledged_in_tier_store() {
+    full(Case::ALL[2]);
 }

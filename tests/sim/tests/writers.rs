@@ -10,6 +10,7 @@ use proxyfs_core::format::Tier;
 use proxyfs_core::fs::FileSystem;
 use proxyfs_harness::sim::Crash;
 use proxyfs_sim::files::{bytes, get, put};
+use proxyfs_sim::gate::Conditional;
 use proxyfs_sim::machine::{Machine, Setup};
 use proxyfs_sim::runtime;
 use proxyfs_store::MemStore;
@@ -17,7 +18,14 @@ use proxyfs_store::MemStore;
 const TIERS: [Tier; 2] = [Tier::Disk, Tier::Store];
 
 async fn first(tier: Tier) -> Machine {
+    first_on(Conditional::Atomic, tier).await
+}
+
+async fn first_on(conditional: Conditional, tier: Tier) -> Machine {
     let mut setup = Setup::busy(tier, ReplayLogSync::Pipelined);
+    if conditional != Conditional::Atomic {
+        setup = setup.settling(conditional);
+    }
     setup.options.checkpoint_interval = Duration::from_secs(3600);
     setup.options.owner = "first".to_owned();
     let mut machine = Machine::new(Arc::new(MemStore::new()), setup, 1);
@@ -127,29 +135,89 @@ fn what_the_replaced_writer_had_committed_in_tier_store_is_there() {
 }
 
 /// The take-over comes at every moment of a commit: either the commit is not acknowledged, or the new owner has it.
+async fn race_a_take_over(conditional: Conditional) {
+    let mut outcomes = Vec::new();
+    // Negative: the commit begins first.
+    for delay in -40_i64..60 {
+        let machine = first_on(conditional, Tier::Store).await;
+        put(machine.volume(), "mine", &bytes(2, 150_000)).await.expect("write");
+        let mut other = machine.another(2);
+        let wait = |millis: i64| tokio::time::sleep(Duration::from_millis(millis.max(0).unsigned_abs()));
+        let committed = async {
+            wait(delay).await;
+            machine.volume().syncfs().await
+        };
+        let taken = async {
+            wait(-delay).await;
+            other.open().await
+        };
+        let (committed, taken) = tokio::join!(committed, taken);
+        taken.expect("take over");
+        let there = get(other.volume(), "mine").await.expect("read");
+        if committed.is_ok() {
+            assert_eq!(there, Some(bytes(2, 150_000)), "acknowledged, and lost by a take-over {delay} ms before");
+        }
+        assert_eq!(other.volume().check_metadata().await.expect("check"), []);
+        outcomes.push(committed.is_ok());
+        other.close().await.expect("close");
+    }
+    assert!(outcomes.contains(&true) && outcomes.contains(&false), "{outcomes:?}");
+}
+
 #[test]
 fn a_commit_that_races_a_take_over_is_refused_or_kept() {
+    runtime().block_on(race_a_take_over(Conditional::Atomic));
+}
+
+#[test]
+fn a_commit_that_races_a_take_over_on_a_store_that_ignores_conditions_is_refused_or_kept() {
+    runtime().block_on(race_a_take_over(Conditional::Ignored));
+}
+
+#[test]
+fn a_commit_that_races_a_take_over_on_a_store_that_checks_conditions_late_is_refused_or_kept() {
+    runtime().block_on(race_a_take_over(Conditional::Late));
+}
+
+#[test]
+fn a_store_that_does_not_keep_conditions_is_refused_without_the_opt_in() {
     runtime().block_on(async {
-        let mut outcomes = Vec::new();
-        for delay in 0..30 {
-            let machine = first(Tier::Store).await;
-            put(machine.volume(), "mine", &bytes(2, 150_000)).await.expect("write");
-            let mut other = machine.another(2);
-            let committed = async {
-                tokio::time::sleep(Duration::from_millis(delay)).await;
-                machine.volume().syncfs().await
-            };
-            let (committed, taken) = tokio::join!(committed, other.open());
-            taken.expect("take over");
-            let there = get(other.volume(), "mine").await.expect("read");
-            if committed.is_ok() {
-                assert_eq!(there, Some(bytes(2, 150_000)), "acknowledged, and lost by a take-over {delay} ms before");
-            }
-            assert_eq!(other.volume().check_metadata().await.expect("check"), []);
-            outcomes.push(committed.is_ok());
-            other.close().await.expect("close");
+        for conditional in [Conditional::Ignored, Conditional::Late] {
+            let mut setup = Setup::busy(Tier::Disk, ReplayLogSync::Pipelined);
+            setup.conditional = conditional;
+            let mut machine = Machine::new(Arc::new(MemStore::new()), setup, 1);
+            machine.create_volume().await.expect("a volume");
+            let error = machine.open().await.expect_err("refused");
+            assert_eq!(error.kind(), ErrorKind::NotSupported, "{conditional:?}: {error}");
+            assert!(error.to_string().contains("settle"), "{error}");
         }
-        assert!(outcomes.contains(&true) && outcomes.contains(&false), "{outcomes:?}");
+    });
+}
+
+/// Two machines claim at nearly the same time: at most one has the volume afterwards.
+#[test]
+fn of_two_claims_on_a_store_that_does_not_keep_conditions_one_wins() {
+    runtime().block_on(async {
+        for conditional in [Conditional::Ignored, Conditional::Late] {
+            for delay in 0..30 {
+                let mut machine = first_on(conditional, Tier::Disk).await;
+                machine.close().await.expect("close");
+                let (mut left, mut right) = (machine.another(2), machine.another(3));
+                let later = async {
+                    tokio::time::sleep(Duration::from_millis(delay)).await;
+                    right.open_once().await
+                };
+                let opened = tokio::join!(left.open_once(), later);
+                let mut published = 0;
+                for (machine, opened) in [(&left, opened.0), (&right, opened.1)] {
+                    if opened.is_ok() {
+                        put(machine.volume(), "mine", &bytes(delay, 5_000)).await.expect("staged");
+                        published += usize::from(machine.volume().checkpoint().await.is_ok());
+                    }
+                }
+                assert_eq!(published, 1, "{conditional:?}, the second claim {delay} ms later");
+            }
+        }
     });
 }
 

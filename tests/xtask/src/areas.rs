@@ -9,6 +9,7 @@ mod licences;
 mod mounted;
 mod pjdfstest;
 mod rules;
+mod stores;
 mod style;
 pub(crate) mod suite;
 
@@ -53,6 +54,8 @@ pub(crate) struct RustTests {
     pub(crate) except: &'static [&'static str],
     /// The one test program to run, if not all.
     pub(crate) only: Option<&'static str>,
+    /// The beginning of the names of the tests to run, if not all.
+    pub(crate) names: Option<&'static str>,
     /// One test at a time: for tests that measure time or load the machine.
     pub(crate) alone: bool,
     /// Whether they drive the built programs.
@@ -65,7 +68,16 @@ pub(crate) struct RustTests {
 
 impl RustTests {
     const fn of(package: &'static str) -> Self {
-        Self { package, except: &[], only: None, alone: false, programs: false, needs: nothing, limit: minutes(10) }
+        Self {
+            package,
+            except: &[],
+            only: None,
+            names: None,
+            alone: false,
+            programs: false,
+            needs: nothing,
+            limit: minutes(10),
+        }
     }
 
     const fn alone(self) -> Self {
@@ -165,6 +177,10 @@ pub(crate) const AREAS: &[Area] = &[
         |w| w.has_member("proxyfs-e2e") && has_program(w),
         RustTests::of("proxyfs-e2e").alone().programs().needs(suite::mounts).limit(minutes(25)),
     ),
+    Area {
+        long_only: true,
+        ..Area::custom("stores", "whole mounts over SeaweedFS, Ceph, Swift and Garage", has_program, stores::run)
+    },
 ];
 
 /// The areas that this workspace has.

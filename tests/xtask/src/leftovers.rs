@@ -17,6 +17,12 @@ pub(crate) fn detach_below(dir: &Path) {
     }
 }
 
+/// Detaches the mount at `dir`, if there is one, without a word.
+pub(crate) fn detach_quietly(dir: &Path) {
+    // Without a mount both programs fail, and nothing was to be done.
+    let _ = detach(dir);
+}
+
 fn mounts_below(table: &str, dir: &Path) -> Vec<PathBuf> {
     let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
     points.filter(|point| point.starts_with(dir)).collect()

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, reason = "this program talks to its user on standard output")]
 
 mod areas;
+mod bench;
 mod leftovers;
 mod prerequisites;
 mod process;
@@ -28,11 +29,14 @@ struct Cli {
 enum Task {
     /// Run the tests, area by area, and count them
     Test(test::TestArgs),
+    /// Measure workloads, each beside what bounds it
+    Bench(bench::BenchArgs),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Test(args) => test::run(&args),
+        Task::Bench(args) => bench::run(&args),
     };
     match outcome {
         Ok(code) => code,

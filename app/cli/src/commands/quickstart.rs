@@ -15,7 +15,7 @@ use crate::failure::{Failure, Outcome};
 use crate::options::{Given, Settings};
 use crate::paths::make_private_dir;
 use crate::registry::{Entry, Registry};
-use crate::session::{Plan, Ready, run as serve};
+use crate::session::{Plan, Ready, check_place, run as serve};
 use crate::target::{Target, connect, parse_url};
 use crate::units::about_size;
 
@@ -24,15 +24,20 @@ const NAME: &str = "default";
 
 /// Creates the volume if need be, mounts it and serves it until stopped.
 pub(crate) async fn run(cx: &Context, args: Quickstart) -> Outcome {
+    let mount_point = match args.dir {
+        Some(dir) => dir,
+        None => cx.paths.default_drive()?,
+    };
+    if !Registry::new(cx.paths.registry()).load()?.contains_key(NAME) {
+        // Nothing is made for a drive that cannot be.
+        make_drive(&mount_point)?;
+        check_place("your drive", &mount_point, &Settings::default()).await?;
+    }
     let created = ensure_volume(cx).await?;
     let target = Target::registered(&cx.paths, NAME)?;
     if client::running(&target.state_dir(&cx.paths)).await.is_some() {
         return Err(target.in_use(&cx.paths, "start").await);
     }
-    let mount_point = match args.dir {
-        Some(dir) => dir,
-        None => cx.paths.default_drive()?,
-    };
     make_drive(&mount_point)?;
     let settings = target.settings(&Given::new())?;
     let plan = Plan { target, mount_point, settings };

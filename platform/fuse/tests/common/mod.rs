@@ -102,3 +102,37 @@ pub(crate) fn again(role: &str) -> Command {
     command.args(["--exact", role, "--ignored", "--nocapture", "--test-threads=1"]);
     command
 }
+
+/// Set inside [`in_namespace`].
+const NAMESPACE: &str = "PROXYFS_TEST_NAMESPACE";
+
+/// Whether this process runs inside [`in_namespace`].
+pub(crate) fn is_in_namespace() -> bool {
+    std::env::var_os(NAMESPACE).is_some()
+}
+
+/// Runs `test` once more, in a mount namespace of its own where everybody may open /dev/fuse and fuse.conf is empty, as `uid`. The
+/// machine itself is not changed. Without the rights to do so it says so aloud.
+pub(crate) fn in_namespace(test: &str, uid: u32) {
+    const SCRIPT: &str = "set -e
+        place=/mnt; mount -t tmpfs -o mode=755 none \"$place\"; cp \"$1\" \"$place/program\"
+        mknod -m 666 \"$place/fuse\" c 10 229; mount --bind \"$place/fuse\" /dev/fuse
+        : > \"$place/conf\"; if [ -e /etc/fuse.conf ]; then mount --bind \"$place/conf\" /etc/fuse.conf; fi
+        cd /; exec setpriv --reuid=\"$3\" --regid=\"$3\" --clear-groups \"$place/program\" --exact \"$2\" --nocapture";
+    if !is_root(test) {
+        return;
+    }
+    let own = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]);
+        command
+    };
+    if !own("mount -t tmpfs none /mnt").status().is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED {test}: no mount namespace of its own");
+        return;
+    }
+    let program = std::env::current_exe().expect("this program");
+    let mut command = own(SCRIPT);
+    command.arg(program).args([test, &uid.to_string()]).env(NAMESPACE, "yes");
+    assert!(command.status().expect("it runs").success(), "{test} failed in its namespace");
+}

@@ -15,6 +15,8 @@ use proxyfs_store::{Credentials, FaultStore, LocalStore, MemStore, Retry, StoreO
 pub(crate) struct Backend {
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) atomic_create: bool,
+    /// Whether a conditional put is honoured at all.
+    pub(crate) conditional_put: bool,
     pub(crate) creates_containers: bool,
     /// Servers and directories that end with the test.
     _keep: Box<dyn Any + Send + Sync>,
@@ -22,7 +24,22 @@ pub(crate) struct Backend {
 
 impl Backend {
     fn new(store: Arc<dyn ObjectStore>, keep: impl Any + Send + Sync) -> Option<Self> {
-        Some(Self { store, atomic_create: true, creates_containers: true, _keep: Box::new(keep) })
+        Some(Self {
+            store,
+            atomic_create: true,
+            conditional_put: true,
+            creates_containers: true,
+            _keep: Box::new(keep),
+        })
+    }
+
+    /// The same as weak as `PROXYFS_TEST_CONDITIONAL_PUT` says: `atomic` (the default), `in-sequence` or `missing`.
+    fn declared(self) -> Self {
+        match std::env::var("PROXYFS_TEST_CONDITIONAL_PUT").as_deref() {
+            Ok("missing") => Self { atomic_create: false, conditional_put: false, ..self },
+            Ok("in-sequence") => Self { atomic_create: false, ..self },
+            _ => self,
+        }
     }
 }
 
@@ -79,7 +96,7 @@ pub(crate) async fn real_s3(test: &str) -> Option<Backend> {
     let StoreUrl::S3(mut s3) = url else { panic!("PROXYFS_TEST_S3_URL must be an s3:// URL") };
     s3.prefix = format!("{}/{}", s3.prefix, unique(test)).trim_matches('/').to_owned();
     let store = open_store(&StoreUrl::S3(s3), &StoreOptions::default()).await.unwrap();
-    Some(Backend { creates_containers: false, ..Backend::new(store, ())? })
+    Some(Backend { creates_containers: false, ..Backend::new(store, ())? }.declared())
 }
 
 pub(crate) async fn real_swift(test: &str) -> Option<Backend> {

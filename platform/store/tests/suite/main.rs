@@ -1,7 +1,7 @@
 //! One suite for every backend and wrapper: what the engine relies on, as the trait's documentation states it.
 //!
 //! `PROXYFS_TEST_S3_URL` (with AWS_* variables) and `PROXYFS_TEST_SWIFT_URL` (with ST_* or OS_*) add real stores; each test
-//! works below a prefix of its own and leaves its objects there.
+//! works below a prefix of its own and leaves its objects there. `PROXYFS_TEST_CONDITIONAL_PUT` says how weak such an S3 store is.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panic and says what it skips")]
 

@@ -1,7 +1,7 @@
 //! The S3 server of the harness as a program: `s3server DIR`, driven over standard input by one-word requests.
 //!
 //! It first prints `ENDPOINT ACCESS_KEY SECRET_KEY`. Then each line gets one line in answer: `bucket NAME` makes a bucket; `traffic`
-//! prints the requests seen by kind; `stop` cuts all connections and `start` listens again on the same port. It ends with its input.
+//! prints the requests seen by kind and the bytes of puts and gets; `stop` cuts all connections and `start` listens again on the same port. It ends with its input.
 #![allow(clippy::print_stdout, reason = "standard output is the answer")]
 
 use std::io::{self, BufRead, Write};
@@ -35,7 +35,8 @@ async fn main() -> io::Result<()> {
 
 fn traffic(server: &S3Server) -> String {
     let c = server.counts();
-    format!("put={} get={} head={} list={} delete={} other={}", c.put, c.get, c.head, c.list, c.delete, c.other)
+    let requests = format!("put={} get={} head={} list={} delete={}", c.put, c.get, c.head, c.list, c.delete);
+    format!("{requests} other={} put_bytes={} get_bytes={}", c.other, c.put_bytes, c.get_bytes)
 }
 
 fn answer(line: &str) -> io::Result<()> {

@@ -14,6 +14,9 @@ const BORDERS: [u64; 3] = [4096, 128 * 1024, 1024 * 1024];
 /// An offset far past what anyone could write out in full.
 const FAR: u64 = 1 << 40;
 
+/// Bytes that one operation is made from: enough for all that differ in kind.
+const OP_BYTES: usize = 4;
+
 /// Names that mostly directories get, so that paths lead somewhere.
 const DIR_NAMES: Range<u8> = 0..2;
 /// Names that mostly other things get.
@@ -61,12 +64,24 @@ pub fn op_strategy(profile: Profile) -> BoxedStrategy<Op> {
 
 /// An endless sequence that `seed` determines.
 pub fn seeded_ops(profile: Profile, seed: u64) -> impl Iterator<Item = Op> {
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    let mut runner = seeded_runner(&seed.to_le_bytes());
     let strategy = op_strategy(profile);
     std::iter::from_fn(move || strategy.new_tree(&mut runner).ok().map(|tree| tree.current()))
+}
+
+/// The operations that `bytes` stand for, at most `ops_max`: one for each few bytes, so that a change of bytes changes few operations.
+#[must_use]
+pub fn ops_from_bytes(profile: Profile, bytes: &[u8], ops_max: usize) -> Vec<Op> {
+    let strategy = op_strategy(profile);
+    let op = |seed: &[u8]| strategy.new_tree(&mut seeded_runner(seed)).ok().map(|tree| tree.current());
+    bytes.chunks(OP_BYTES).take(ops_max).filter_map(op).collect()
+}
+
+/// `seed`: at most 32 bytes.
+fn seeded_runner(seed: &[u8]) -> TestRunner {
+    let mut bytes = [0; 32];
+    bytes[..seed.len()].copy_from_slice(seed);
+    TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
 }
 
 fn name_ops(profile: Profile) -> BoxedStrategy<Op> {

@@ -45,6 +45,12 @@ impl SimDir {
         self.disk.lock().capacity = bytes;
     }
 
+    /// Sets how many more bytes fit than are there now; `None` is no limit.
+    pub fn set_room(&self, bytes: Option<u64>) {
+        let mut disk = self.disk.lock();
+        disk.capacity = bytes.map(|bytes| disk.used_bytes() + bytes);
+    }
+
     /// The disk after a crash, apart from this one, which whoever still runs may go on using without effect. No faults are planned
     /// on it and its counter starts anew.
     #[must_use]

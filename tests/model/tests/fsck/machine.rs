@@ -7,7 +7,7 @@ use bytes::Bytes;
 use proxyfs_core::Result;
 use proxyfs_core::config::{EngineOptions, VolumeOptions};
 use proxyfs_core::engine::Engine;
-use proxyfs_core::format::Tier;
+use proxyfs_core::format::{Layout, Tier};
 use proxyfs_core::fs::{Caller, FileSystem, OpenFlags, WriteFlags};
 use proxyfs_core::fsck::{FsckOptions, FsckReport, check_volume};
 use proxyfs_core::store::{ObjectKey, ObjectStore, PutMode};
@@ -36,10 +36,16 @@ pub(crate) struct Machine {
 impl Machine {
     /// A new computer and a new volume with small frames.
     pub(crate) async fn create(seed: u64, tier: Tier) -> Self {
+        let layout = VolumeSpec::new("").layout;
+        Self::create_with(seed, tier, layout).await
+    }
+
+    /// The same with a placement of objects.
+    pub(crate) async fn create_with(seed: u64, tier: Tier, layout: Layout) -> Self {
         let sim = SimEnv::new(seed);
         let store = Arc::new(MemStore::new());
         let env = sim.env();
-        let spec = VolumeSpec { tier, frame_size: 4 << 10, ..VolumeSpec::new("checked") };
+        let spec = VolumeSpec { tier, frame_size: 4 << 10, layout, ..VolumeSpec::new("checked") };
         let options = VolumeOptions { max_flush_size: 64 << 10, ..VolumeOptions::default() };
         let machine = Self { sim, store, options, memory: 64 << 20 };
         create_volume(&machine.dyn_store(), spec, &*env.clock, &*env.rng, None, TIMEOUT).await.expect("a new volume");

@@ -36,6 +36,9 @@ const KILLS: [(u32, u32); 3] = [(11, 700), (12, 2_345), (13, 5_000)];
 /// More than the longest of them does, as it is killed before.
 const KILLED_OPERATIONS: u32 = 50_000;
 
+/// Between which the kernel may split a write.
+const PAGE_BYTES: usize = 4096;
+
 const CONFIG: &str = "\
 flen = 1048576
 nosizechecks = false
@@ -138,7 +141,7 @@ fn killed(session: &Session, program: &Path, mounted: &mut Mounted, seed: u32, a
     mounted.mount()?;
     let survived = fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
     let (before, after) = (fsx.expected(begun.saturating_sub(1))?, fsx.expected(begun)?);
-    if !is_between(&survived, &before, &after) {
+    if !is_between(&survived, &before, &after, PAGE_BYTES) {
         bail!(
             "{begun} operations begun: the {} bytes that survived are not what the acknowledged ones give",
             survived.len()
@@ -149,13 +152,17 @@ fn killed(session: &Session, program: &Path, mounted: &mut Mounted, seed: u32, a
 }
 
 /// Whether a file that was `before` can be `survived` when the operation that makes it `after` was cut off. All before that operation
-/// were acknowledged, so must be there. The kernel sends one write as several requests, so its beginning may be there too.
-fn is_between(survived: &[u8], before: &[u8], after: &[u8]) -> bool {
+/// were acknowledged, so must be there. Each request is done whole or not at all; the kernel may send one write as several, split
+/// between pages of `page` bytes, so its beginning up to such a place may be there too.
+fn is_between(survived: &[u8], before: &[u8], after: &[u8], page: usize) -> bool {
     if survived == before || survived == after {
         return true;
     }
-    let done = survived.iter().zip(after).take_while(|(a, b)| a == b).count();
-    survived.len() == before.len().max(done) && survived.get(done..) == Some(before.get(done..).unwrap_or_default())
+    let same = survived.iter().zip(after).take_while(|(a, b)| a == b).count();
+    let is_cut = |cut: usize| {
+        survived.len() == before.len().max(cut) && survived.get(cut..) == Some(before.get(cut..).unwrap_or_default())
+    };
+    (page..=same).step_by(page).any(is_cut)
 }
 
 /// fsx with a seed and a configuration.
@@ -228,18 +235,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cut_off_write_may_have_begun_but_nothing_before_it_is_lost() {
+    fn a_cut_off_write_may_have_begun_between_pages_but_nothing_before_it_is_lost() {
         let (before, after) = (b"aaaaaa".as_slice(), b"aabbbbbb".as_slice());
         for (survived, expected) in [
             (b"aaaaaa".as_slice(), true),
             (b"aabbbbbb", true),
             (b"aabbaa", true),
-            (b"aabbbbb", true),
+            (b"aabbbb", true),
+            (b"aabaaa", false),
+            (b"aabbba", false),
+            (b"aabbbbb", false),
             (b"aaaa", false),
             (b"aaaaab", false),
             (b"xaaaaa", false),
         ] {
-            assert_eq!(is_between(survived, before, after), expected, "{survived:?}");
+            assert_eq!(is_between(survived, before, after, 2), expected, "{survived:?}");
         }
     }
 

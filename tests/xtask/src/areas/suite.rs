@@ -154,6 +154,7 @@ fn arguments(tests: &RustTests, command: &mut Command) {
         command.args(["--test", only]);
     }
     command.args(["--no-fail-fast", "--", "--show-output"]);
+    command.args(tests.names);
     if tests.alone {
         command.arg("--test-threads=1");
     }
@@ -167,6 +168,9 @@ fn filter(tests: &RustTests) -> String {
     }
     if let Some(only) = tests.only {
         filter.push_str(&format!(" and binary(={only})"));
+    }
+    if let Some(names) = tests.names {
+        filter.push_str(&format!(" and test(/^{names}/)"));
     }
     filter
 }
@@ -204,5 +208,7 @@ mod tests {
         assert_eq!(filter(&tests), "package(=proxyfs-core) and not binary(=fuzz_smoke)");
         let one = RustTests { only: Some("crash"), ..RustTests::of("proxyfs-sim") };
         assert_eq!(filter(&one), "package(=proxyfs-sim) and binary(=crash)");
+        let some = RustTests { names: Some("real_s3::"), ..RustTests::of("proxyfs-store") };
+        assert_eq!(filter(&some), "package(=proxyfs-store) and test(/^real_s3::/)");
     }
 }

@@ -1,0 +1,4 @@
+//! Fuzzes `proxyfs_core::fuzzing::local`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| proxyfs_core_fuzz::decode("local", input));
