@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod completions;
+mod credentials;
 mod dump;
 mod flush;
 mod fsck;
@@ -33,6 +34,7 @@ pub(crate) async fn run(command: Command, style: Style) -> Outcome<ExitCode> {
     match command {
         Command::Quickstart(args) => quickstart::run(&cx, args).await?,
         Command::Volume(command) => volume::run(&cx, command).await?,
+        Command::Credentials(command) => credentials::run(&cx, command).await?,
         Command::Mount(args) => return mount::run(&cx, args).await,
         Command::Unmount { dir } => unmount::run(&cx, &dir).await?,
         Command::Status { name } => status::run(&cx, name.as_deref()).await?,

@@ -1,14 +1,22 @@
 //! The log: tracing to standard error, filtered by `--log` or `PROXYFS_LOG`.
+//!
+//! Libraries that log whole requests, and with them session tokens, are never heard below `info`, whatever the filter says.
 
 use std::io::IsTerminal;
 use std::panic;
 
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::failure::{Failure, Outcome};
 
 /// Environment variable with the filter.
 const VARIABLE: &str = "PROXYFS_LOG";
+
+/// Beginnings of the targets of libraries that see secrets.
+const SECRETIVE: &[&str] = &["aws", "h2", "hyper", "keyring", "rustls", "secret_service", "zbus", "zvariant"];
 
 /// Added to the default level: the FUSE library calls it an error when the kernel no longer waits for a reply, as after an interrupted
 /// request. What goes wrong for a user is logged by this program's own targets.
@@ -28,15 +36,20 @@ pub(crate) fn start(given: Option<&str>, background: bool) -> Outcome {
         Failure::usage("use", format!("the log level {text:?}"), e.to_string(), advice)
     })?;
     let colours = std::io::stderr().is_terminal() && !background;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
+    tracing_subscriber::registry().with(lines.with_filter(filter.and(filter_fn(may_be_told)))).init();
     panic::set_hook(Box::new(|what| tracing::error!("defect: {what}")));
     Ok(())
+}
+
+/// Whether an event of this kind can hold no secret.
+fn may_be_told(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() <= Level::INFO || !SECRETIVE.iter().any(|begin| metadata.target().starts_with(begin))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tracing_subscriber::layer::SubscriberExt;
 
     #[test]
     fn the_default_shows_errors_of_the_program_and_none_of_the_fuse_library() {

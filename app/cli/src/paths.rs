@@ -2,6 +2,7 @@
 //!
 //! | what | where |
 //! |---|---|
+//! | named credentials, if kept in a file | `$XDG_CONFIG_HOME/proxyfs/credentials.toml` |
 //! | registry of volumes | `$XDG_CONFIG_HOME/proxyfs/volumes.toml` (default `~/.config`) |
 //! | state of a volume: replay log, staged data, cache, control socket | `$XDG_STATE_HOME/proxyfs/<uuid>` (default `~/.local/state`) |
 //! | the embedded default store | `$XDG_DATA_HOME/proxyfs/default-store` (default `~/.local/share`) |
@@ -13,6 +14,8 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use proxyfs_credentials::Sources;
 
 use crate::failure::{Failure, Outcome};
 
@@ -55,6 +58,11 @@ impl Paths {
     /// The registry file.
     pub(crate) fn registry(&self) -> PathBuf {
         self.config.join("volumes.toml")
+    }
+
+    /// Where named credentials are kept.
+    pub(crate) fn credentials(&self) -> Sources {
+        Sources::from_env(&self.config)
     }
 
     /// Parent of all state directories.

@@ -1,13 +1,14 @@
 //! The registry: which volumes this user knows by name, in one TOML file.
 //!
 //! Invariants: a change holds the lock file, reads the file anew, and replaces it atomically; a file that cannot be read, or was
-//! written by a newer program, is an error and is never overwritten; no secret is in it, since a store URL holds none.
+//! written by a newer program, is an error and is never overwritten; no secret is in it, since a store URL holds none and credentials are named.
 //!
 //! ```toml
 //! version = 1
 //! [volumes.photos]
 //! uuid = "32 hex digits"
 //! store = "s3://bucket/prefix"
+//! credentials = "lab"
 //! [volumes.photos.options]
 //! max_flush_size = "32MiB"
 //! ```
@@ -37,6 +38,9 @@ pub(crate) struct Entry {
     pub(crate) uuid: String,
     /// Canonical store URL.
     pub(crate) store: String,
+    /// Name of the credentials to use; without one, those of the environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) credentials: Option<String>,
     /// Options that every mount of it begins with.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) options: Given,
@@ -205,7 +209,8 @@ mod tests {
     use super::*;
 
     fn entry() -> Entry {
-        Entry { uuid: "ab".repeat(16), store: "file:///s".into(), options: Given::from([("k".into(), "v".into())]) }
+        let options = Given::from([("k".into(), "v".into())]);
+        Entry { uuid: "ab".repeat(16), store: "file:///s".into(), credentials: Some("lab".into()), options }
     }
 
     fn registry() -> (tempfile::TempDir, Registry) {

@@ -158,10 +158,16 @@ pub(crate) const AREAS: &[Area] = &[
         RustTests::of("proxyfs-fuse").needs(suite::mounts),
     ),
     Area::rust(
+        "credentials",
+        "named credentials: sources, their order, files that others may read",
+        |w| w.has_member("proxyfs-credentials"),
+        RustTests::of("proxyfs-credentials"),
+    ),
+    Area::rust(
         "cli",
         "the program's commands",
         |w| w.has("app/cli/tests"),
-        RustTests::of("proxyfs").needs(suite::mounts),
+        RustTests::of("proxyfs").needs(suite::program_tests),
     ),
     Area::custom("pjdfstest", "POSIX conformance of a real mount", has_program, pjdfstest::run),
     Area::custom("fsx", "random operations on one file of a real mount, also killed half-way", has_program, fsx::run),

@@ -43,6 +43,12 @@ pub(crate) const GXX: SystemPackage = SystemPackage { name: "g++", shown_by: "c+
 /// C headers, likewise.
 pub(crate) const LIBC_DEV: SystemPackage = SystemPackage { name: "libc6-dev", shown_by: "/usr/include/stdio.h" };
 
+/// A message bus of one's own.
+pub(crate) const DBUS: SystemPackage = SystemPackage { name: "dbus", shown_by: "dbus-daemon" };
+/// A credential store on it.
+pub(crate) const KEYRING: SystemPackage = SystemPackage { name: "gnome-keyring", shown_by: "gnome-keyring-daemon" };
+/// Waits for a name on the bus.
+pub(crate) const GDBUS: SystemPackage = SystemPackage { name: "libglib2.0-bin", shown_by: "gdbus" };
 /// Ceph: monitor.
 const CEPH_MON: SystemPackage = SystemPackage { name: "ceph-mon", shown_by: "ceph-mon" };
 /// Ceph: manager.
@@ -76,6 +82,9 @@ const VENV: SystemPackage =
 pub(crate) const BUILD: &[SystemPackage] = &[GCC, LIBC_DEV];
 /// What tests with real mounts need.
 pub(crate) const MOUNTS: &[SystemPackage] = &[FUSE, ATTR, ACL, SQLITE, GIT];
+
+/// What tests of the credential store need.
+pub(crate) const CREDENTIALS: &[SystemPackage] = &[DBUS, KEYRING, GDBUS];
 
 /// A program from crates.io.
 #[derive(Clone, Copy, Debug)]

@@ -76,7 +76,7 @@ async fn serve_in_background(cx: &Context, args: &Mount, given: &Given, reported
 }
 
 async fn plan(cx: &Context, args: &Mount, given: &Given) -> Outcome<Plan> {
-    let target = Target::resolve(&cx.paths, &args.volume, given).await?;
+    let target = Target::resolve_with(&cx.paths, &args.volume, given, args.credentials.as_deref()).await?;
     let mut settings = target.settings(given)?;
     settings.volume.read_only |= args.read_only;
     settings.volume.take_over = args.take_over;

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::Context;
 use crate::cli::Create;
+use crate::credentials::named;
 use crate::failure::{Failure, Outcome};
 use crate::options::{Settings, parse_given};
 use crate::registry::{Entry, Registry, check_name, taken};
@@ -28,12 +29,20 @@ pub(crate) async fn run(cx: &Context, args: &Create) -> Outcome {
     let subject = format!("volume {} at {url}", args.name);
     // A directory of this computer costs nothing and needs nobody's leave.
     settings.store.create_containers |= matches!(url, StoreUrl::File(_));
+    if let Some(name) = &args.credentials {
+        settings.store.credentials = Some(named(&cx.paths, name).await?.record.credentials);
+    }
     let store = connect(&url, &settings.store, "create", &subject).await?;
     let (settle, timeout) = (settings.volume.settle, settings.volume.operation_timeout);
     let meta = create_volume(&store, spec, &OsClock, &OsRng, settle, timeout)
         .await
         .map_err(|e| Failure::engine("create", &subject, &e))?;
-    let entry = Entry { uuid: meta.uuid.to_string(), store: url.to_string(), options: given };
+    let entry = Entry {
+        uuid: meta.uuid.to_string(),
+        store: url.to_string(),
+        credentials: args.credentials.clone(),
+        options: given,
+    };
     registry.add(&args.name, &entry)?;
     let done = json!({ "name": args.name, "uuid": entry.uuid, "store": entry.store, "tier": args.tier });
     cx.style.show(&done, || {
