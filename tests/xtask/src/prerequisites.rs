@@ -1,4 +1,4 @@
-//! Installs what areas need and the machine lacks: system packages (apt, as root), programs from crates.io, a user for pjdfstest.
+//! Installs what areas need and the machine lacks: system packages (apt, as root), programs from crates.io and in Python, a user for pjdfstest.
 //!
 //! Looks first, so that a machine that has everything costs nothing. What cannot be had becomes the reason of a skip.
 
@@ -12,6 +12,7 @@ use crate::session::Session;
 
 const APT_LIMIT: Duration = Duration::from_secs(600);
 const CARGO_INSTALL_LIMIT: Duration = Duration::from_secs(1200);
+const PIP_LIMIT: Duration = Duration::from_secs(600);
 const USER_LIMIT: Duration = Duration::from_secs(30);
 
 /// A system package, and the file or program whose presence shows that it is there.
@@ -55,6 +56,16 @@ pub(crate) const FSX: CratesProgram = CratesProgram { name: "fsx", version: "0.3
 /// The checker of licences, advisories and sources.
 pub(crate) const CARGO_DENY: CratesProgram = CratesProgram { name: "cargo-deny", version: "0.20.2" };
 
+/// A program from the Python package index.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PythonProgram {
+    name: &'static str,
+    version: &'static str,
+}
+
+/// Makes requests up from an OpenAPI document, good and bad, and checks the answers against it.
+pub(crate) const SCHEMATHESIS: PythonProgram = PythonProgram { name: "schemathesis", version: "4.32.5" };
+
 /// Makes sure of system packages; the error is the reason why not.
 pub(crate) fn system(packages: &[SystemPackage]) -> Result<(), String> {
     thread_local!(static UPDATED: Cell<bool> = const { Cell::new(false) });
@@ -96,6 +107,31 @@ pub(crate) fn program(session: &Session, wanted: CratesProgram) -> Result<PathBu
     command.env("CARGO_TARGET_DIR", session.workspace.target.join("programs"));
     output(&mut command, CARGO_INSTALL_LIMIT).map_err(|e| format!("{e:#}"))?;
     if path.is_file() { Ok(path) } else { Err(format!("{} did not make {}", shown(&command), path.display())) }
+}
+
+/// Makes sure of a Python program, in an environment of its own; gives its path, or the reason why not.
+pub(crate) fn python_program(session: &Session, wanted: PythonProgram) -> Result<PathBuf, String> {
+    let PythonProgram { name, version } = wanted;
+    let root = session.cache.join(format!("{name}-{version}"));
+    let path = root.join("bin").join(name);
+    // Written last, so that an installation that was cut off is not taken for a whole one.
+    let whole = root.join("installed");
+    if whole.is_file() {
+        return Ok(path);
+    }
+    if which("python3").is_none() {
+        return Err(format!("{name} needs python3"));
+    }
+    println!("installing {name} {version} into {}", root.display());
+    let mut environment = Command::new("python3");
+    environment.args(["-m", "venv", "--clear"]).arg(&root);
+    let mut install = Command::new(root.join("bin/pip"));
+    install.args(["install", "--quiet", "--disable-pip-version-check", &format!("{name}=={version}")]);
+    for command in [&mut environment, &mut install] {
+        output(command, PIP_LIMIT).map_err(|e| format!("{name} cannot be installed: {e:#}"))?;
+    }
+    std::fs::write(&whole, version).map_err(|e| format!("{}: {e}", whole.display()))?;
+    Ok(path)
 }
 
 /// Makes sure of a user without rights and a group of the same name.
