@@ -3,6 +3,7 @@
 //! To add an area, add a row to [`AREAS`]. An area whose parts the workspace does not have is not listed. Areas run in this order:
 //! cheap and general first, so that what is wrong shows early.
 
+mod control;
 mod fsx;
 mod fuzz;
 mod licences;
@@ -156,6 +157,12 @@ pub(crate) const AREAS: &[Area] = &[
         "the FUSE adapter on real mounts",
         |w| w.has("platform/fuse/tests"),
         RustTests::of("proxyfs-fuse").needs(suite::mounts),
+    ),
+    Area::custom(
+        "control",
+        "the management interface: who may ask, bad requests, every call, its OpenAPI document",
+        |w| w.has_member("proxyfs-control"),
+        control::run,
     ),
     Area::rust(
         "credentials",
