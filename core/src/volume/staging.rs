@@ -28,6 +28,7 @@ use crate::env::{LocalDir, LocalFile, OpenMode};
 use crate::format::DataRef;
 use crate::limits::{SEGMENT_SLOTS_MAX, STAGE_BLOCK_BYTES, STAGE_ROOM_BYTES, STREAM_BYTES_MIN, STREAM_SEGMENTS_MAX};
 use crate::types::{Ino, Lsn, SegmentId};
+use crate::volume::queue::{QueuedSegment, UploadStep};
 
 /// Directory of the staging files inside the state directory.
 pub(crate) const STAGE_DIR: &str = "stage";
@@ -82,6 +83,12 @@ struct SegState {
     /// A frozen root may refer to the segment: `dropped` must not change any more unless at a freeze.
     frozen: bool,
     building: bool,
+    /// Times that its object was sent.
+    attempts: u32,
+    /// Why the last of them failed, until the next begins.
+    failure: Option<String>,
+    /// May go up although uploads are held.
+    released: bool,
     /// The location records of the object that is on its way.
     planned: Option<Vec<(Vec<u8>, Vec<u8>)>>,
     /// Set once its location records are in the log.
@@ -146,6 +153,9 @@ impl StagedSegment {
             sealed: false,
             frozen: false,
             building: false,
+            attempts: 0,
+            failure: None,
+            released: false,
             planned: None,
             uploaded: None,
         };
@@ -296,6 +306,18 @@ impl StagedSegment {
         self.state.lock().uploaded.clone()
     }
 
+    /// Notes that its object is being sent.
+    pub(crate) fn note_attempt(&self) {
+        let mut state = self.state.lock();
+        state.attempts = state.attempts.saturating_add(1);
+        state.failure = None;
+    }
+
+    /// Notes why sending its object failed.
+    pub(crate) fn note_failure(&self, error: &crate::error::Error) {
+        self.state.lock().failure = Some(error.to_string());
+    }
+
     /// Bytes reserved in it.
     pub(crate) fn bytes(&self) -> u64 {
         self.state.lock().bytes
@@ -326,6 +348,29 @@ impl StagedSegment {
 }
 
 impl SegState {
+    fn queued(&self, id: SegmentId, waits: bool) -> QueuedSegment {
+        let step = match (&self.uploaded, self.sealed) {
+            (Some(_), _) => UploadStep::Done,
+            (None, false) => UploadStep::Open,
+            (None, true) if waits && self.attempts == 0 => UploadStep::Sealed,
+            (None, true) if waits || self.failure.is_some() => UploadStep::Retrying,
+            (None, true) => UploadStep::Uploading,
+        };
+        let mut files: BTreeMap<Ino, u64> = BTreeMap::new();
+        for slot in self.slots.iter().filter(|s| !s.dropped && s.filled > 0) {
+            *files.entry(slot.ino).or_default() += u64::from(slot.filled);
+        }
+        QueuedSegment {
+            id,
+            bytes: self.bytes,
+            step,
+            released: self.released,
+            attempts: self.attempts,
+            last_error: self.failure.clone(),
+            files: files.into_iter().collect(),
+        }
+    }
+
     /// Finds room in the staging file for the bytes at `position`: behind the bytes before them if those are the last, else at the
     /// next block, so that a flushed slot shares no block with bytes of another that are written later.
     fn place(&mut self, position: u64, len: u64) -> u64 {
@@ -422,7 +467,8 @@ struct Inner {
 pub(crate) struct Staging {
     dir: Arc<dyn LocalDir>,
     slot_bytes: u64,
-    segment_bytes_max: u64,
+    segment_bytes_wanted: u64,
+    segment_bytes_max: AtomicU64,
     inner: Mutex<Inner>,
     staged_bytes: AtomicU64,
     new_names: Arc<AtomicBool>,
@@ -436,7 +482,8 @@ impl Staging {
         Self {
             dir,
             slot_bytes: u64::from(slot_bytes),
-            segment_bytes_max,
+            segment_bytes_wanted: segment_bytes_max,
+            segment_bytes_max: AtomicU64::new(segment_bytes_max),
             inner: Mutex::new(Inner::default()),
             staged_bytes: AtomicU64::new(0),
             new_names: Arc::default(),
@@ -579,7 +626,8 @@ impl Staging {
     fn seal_if_full(&self, inner: &mut Inner, segment: &Arc<StagedSegment>) {
         let full = {
             let state = segment.state.lock();
-            state.bytes >= self.segment_bytes_max || state.slots.len() as u32 >= SEGMENT_SLOTS_MAX
+            state.bytes >= self.segment_bytes_max.load(Ordering::Relaxed)
+                || state.slots.len() as u32 >= SEGMENT_SLOTS_MAX
         };
         if full {
             self.seal(inner, segment);
@@ -633,10 +681,36 @@ impl Staging {
         }
     }
 
-    /// Takes one sealed segment to upload.
-    pub(crate) fn next_to_upload(&self) -> Option<Arc<StagedSegment>> {
+    /// Seals segments at `bytes`, if that is less than the volume's own size.
+    pub(crate) fn cap_segment_bytes(&self, bytes: u64) {
+        self.segment_bytes_max.store(bytes.min(self.segment_bytes_wanted), Ordering::Relaxed);
+    }
+
+    /// Takes one sealed segment to upload; while uploads are `held`, only one that was released by itself.
+    pub(crate) fn next_to_upload(&self, held: bool) -> Option<Arc<StagedSegment>> {
         let mut inner = self.inner.lock();
-        (!inner.to_upload.is_empty()).then(|| inner.to_upload.remove(0))
+        let at = inner.to_upload.iter().position(|s| !held || s.state.lock().released)?;
+        Some(inner.to_upload.remove(at))
+    }
+
+    /// Lets a sealed segment go up although uploads are held. Whether it waits for that.
+    pub(crate) fn release(&self, id: SegmentId) -> bool {
+        let waits = self.inner.lock().to_upload.iter().any(|s| {
+            let waits = s.id == id;
+            s.state.lock().released |= waits;
+            waits
+        });
+        if waits {
+            self.sealed.notify_one();
+        }
+        waits
+    }
+
+    /// What is not covered by a head yet, oldest first.
+    pub(crate) fn queue(&self) -> Vec<QueuedSegment> {
+        let inner = self.inner.lock();
+        let waits = |s: &Arc<StagedSegment>| inner.to_upload.iter().any(|w| Arc::ptr_eq(w, s));
+        inner.all.values().map(|s| s.state.lock().queued(s.id, waits(s))).collect()
     }
 
     /// Gives a segment back whose upload did not come about.
