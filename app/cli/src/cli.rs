@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::failure::Failure;
+use crate::logging::Purpose;
 use crate::output::{Style, line};
 
 /// Turns a bucket into a drive.
@@ -41,6 +42,10 @@ pub(crate) enum Command {
         /// Where the volume is mounted
         dir: PathBuf,
     },
+    /// Host the configured volumes: the daemon
+    Serve(Serve),
+    /// Let the daemon read its configuration anew
+    Reload,
     /// Say how volumes are
     Status {
         /// Only this volume: its name
@@ -85,9 +90,13 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Whether this process has been put into the background.
-    pub(crate) fn is_background(&self) -> bool {
-        matches!(self, Self::Mount(mount) if mount.background)
+    /// What becomes of this process's log.
+    pub(crate) fn log_purpose(&self) -> Purpose {
+        match self {
+            Self::Mount(mount) if mount.background => Purpose::Background,
+            Self::Serve(serve) if !serve.check => Purpose::Service,
+            _ => Purpose::Terminal,
+        }
     }
 }
 
@@ -240,6 +249,17 @@ pub(crate) struct CredentialsTest {
     /// Also put, read and delete a small object
     #[arg(long)]
     pub(crate) write: bool,
+}
+
+/// Arguments of `serve`.
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// The configuration; default /etc/proxyfs/proxyfs.toml as root, else ~/.config/proxyfs/proxyfs.toml (also PROXYFS_CONFIG)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Only say whether the configuration is right; exits with 2 if not
+    #[arg(long)]
+    pub(crate) check: bool,
 }
 
 /// Arguments of `mount`.

@@ -8,9 +8,11 @@ mod flush;
 mod fsck;
 mod mount;
 mod quickstart;
+mod reload;
+mod serve;
 mod status;
 mod unmount;
-mod volume;
+pub(crate) mod volume;
 
 use std::process::ExitCode;
 
@@ -37,6 +39,8 @@ pub(crate) async fn run(command: Command, style: Style) -> Outcome<ExitCode> {
         Command::Credentials(command) => credentials::run(&cx, command).await?,
         Command::Mount(args) => return mount::run(&cx, args).await,
         Command::Unmount { dir } => unmount::run(&cx, &dir).await?,
+        Command::Serve(args) => serve::run(&cx, &args).await?,
+        Command::Reload => reload::run(&cx).await?,
         Command::Status { name } => status::run(&cx, name.as_deref()).await?,
         Command::Flush { name } => flush::run(&cx, &name).await?,
         Command::Checkpoint { name } => checkpoint::run(&cx, &name).await?,

@@ -41,9 +41,37 @@ pub(crate) struct Entry {
     /// Name of the credentials to use; without one, those of the environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) credentials: Option<String>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) label: Option<String>,
+    /// Where the daemon mounts it whenever it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mount: Option<KeptMount>,
     /// Options that every mount of it begins with.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) options: Given,
+}
+
+/// A mount that the daemon was asked for and makes again after a restart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeptMount {
+    /// The directory.
+    pub(crate) mount_point: PathBuf,
+    /// Whether it takes no changes.
+    #[serde(default)]
+    pub(crate) read_only: bool,
+    /// Options of this mount.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) options: Given,
+}
+
+impl Entry {
+    /// A volume of which no more than this is known.
+    pub(crate) fn new(uuid: impl Into<String>, store: impl Into<String>) -> Self {
+        let (uuid, store) = (uuid.into(), store.into());
+        Self { uuid, store, credentials: None, label: None, mount: None, options: Given::new() }
+    }
 }
 
 /// The file's content.
@@ -100,6 +128,26 @@ impl Registry {
                 return Err(taken(name));
             }
             volumes.insert(name.to_owned(), entry.clone());
+            Ok(())
+        })
+    }
+
+    /// Adds a volume, or replaces what is known of it.
+    pub(crate) fn put(&self, name: &str, entry: &Entry) -> Outcome {
+        check_name(name)?;
+        self.change(|volumes| {
+            volumes.insert(name.to_owned(), entry.clone());
+            Ok(())
+        })
+    }
+
+    /// Changes what is known of a volume.
+    pub(crate) fn edit(&self, name: &str, edit: impl FnOnce(&mut Entry)) -> Outcome {
+        self.get(name)?;
+        self.change(|volumes| {
+            if let Some(entry) = volumes.get_mut(name) {
+                edit(entry);
+            }
             Ok(())
         })
     }
@@ -210,7 +258,7 @@ mod tests {
 
     fn entry() -> Entry {
         let options = Given::from([("k".into(), "v".into())]);
-        Entry { uuid: "ab".repeat(16), store: "file:///s".into(), credentials: Some("lab".into()), options }
+        Entry { credentials: Some("lab".into()), options, ..Entry::new("ab".repeat(16), "file:///s") }
     }
 
     fn registry() -> (tempfile::TempDir, Registry) {

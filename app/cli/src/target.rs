@@ -14,7 +14,7 @@ use proxyfs_core::format::VolumeMeta;
 use proxyfs_core::store::{ObjectStore, StoreErrorKind};
 use proxyfs_core::volume::{Volume, read_volume_meta};
 use proxyfs_credentials::Sources;
-use proxyfs_store::{StoreOptions, StoreUrl, open_offline, open_store};
+use proxyfs_store::{OpenStore, StoreOptions, StoreUrl, open_offline, open_store};
 
 use crate::control::client;
 use crate::credentials::{failure, named};
@@ -150,8 +150,13 @@ impl Target {
 
     /// Its store, without asking it anything.
     pub(crate) async fn store(&self, settings: &Settings) -> Outcome<Arc<dyn ObjectStore>> {
+        Ok(self.opened(settings).await?.store)
+    }
+
+    /// The same with the store's counters.
+    pub(crate) async fn opened(&self, settings: &Settings) -> Outcome<OpenStore> {
         let opened = open_offline(&self.url, &self.store_options(settings).await?).await;
-        Ok(opened.map_err(|e| Failure::store("open the store of", &self.subject(), &e))?.store)
+        opened.map_err(|e| Failure::store("open the store of", &self.subject(), &e))
     }
 
     /// How its store is opened: the settings with the named credentials.
@@ -174,10 +179,22 @@ impl Target {
 
     /// Locks its state directory and opens it.
     pub(crate) async fn open(&self, paths: &Paths, action: &str, settings: Settings) -> Outcome<Volume> {
+        let engine = Engine::new(&settings.engine);
+        let store = self.opened(&settings).await?.store;
+        self.open_on(engine, store, paths, action, settings).await
+    }
+
+    /// The same on an engine that others share.
+    pub(crate) async fn open_on(
+        &self,
+        engine: Arc<Engine>,
+        store: Arc<dyn ObjectStore>,
+        paths: &Paths,
+        action: &str,
+        settings: Settings,
+    ) -> Outcome<Volume> {
         let subject = self.subject();
         let env = self.environment(paths, action).await?;
-        let store = self.store(&settings).await?;
-        let engine = Engine::new(&settings.engine);
         let volume = Volume::open(engine, env, store, settings.volume).await;
         let volume = volume.map_err(|e| Failure::engine(action, &subject, &e))?;
         if volume.meta().uuid.to_string() != self.uuid {

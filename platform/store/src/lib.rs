@@ -22,7 +22,7 @@ pub mod swift;
 pub mod url;
 
 pub use containers::ContainerOptions;
-pub use count::{Counted, Counters, StoreCounts};
+pub use count::{Counted, Counters, StoreCounts, Usage};
 pub use credentials::{Credentials, KeystoneScope};
 pub use fault::FaultStore;
 pub use local::LocalStore;

@@ -161,7 +161,7 @@ impl Drop for World {
 
 /// A process that serves a mount; killed when dropped.
 pub(crate) struct Serving {
-    child: Child,
+    pub(crate) child: Child,
     pub(crate) ready: Value,
 }
 
