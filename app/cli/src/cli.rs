@@ -43,6 +43,7 @@ pub(crate) enum Command {
         dir: PathBuf,
     },
     /// Host the configured volumes: the daemon
+    #[command(after_long_help = crate::serve::help())]
     Serve(Serve),
     /// Let the daemon read its configuration anew
     Reload,

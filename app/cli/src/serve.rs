@@ -15,7 +15,6 @@ mod events;
 mod host;
 mod hosted;
 mod keys;
-#[cfg(test)]
 mod manual;
 mod metrics;
 mod notify;
@@ -39,6 +38,7 @@ use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 pub(crate) use events::unix_now;
+pub(crate) use manual::help;
 
 use crate::cli::Serve;
 use crate::failure::{Failure, Outcome};

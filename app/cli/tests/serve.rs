@@ -15,11 +15,12 @@ use rustix::process::Signal;
 #[test]
 fn a_wrong_configuration_is_refused_with_its_place_and_nothing_is_started() {
     let world = World::new();
-    let file = world.write_config("[cache]\nmemory_budget = \"1GiB\"\n[volumes.a]\nstor = \"file:///x\"\n");
-    let place = format!("{}:4:1", file.display());
+    let file = world
+        .write_config("[cache]\nmemory_budget = \"1GiB\"\n[volumes.a]\nstore = \"file:///x\"\nmont_point = \"/x\"\n");
+    let place = format!("{}:5:1", file.display());
     for arguments in [&["serve"][..], &["serve", "--check"]] {
         let said = world.run(arguments);
-        said.fails(2, "there is no key `stor` here", "did you mean `store`?");
+        said.fails(2, "there is no key `mont_point` here", "did you mean `mount_point`?");
         assert!(said.err.contains(&place), "{said:?}");
     }
     let missing = world.run(&["serve", "--check", "--config", "/nowhere/x.toml"]);
@@ -107,6 +108,9 @@ fn one_dead_store_holds_up_no_other_volume_and_is_mounted_when_it_is_back() {
         assert!(matches!(dead, VolumeState::Opening), "{dead:?}");
         fs::write(world.path("a/file"), "x").unwrap();
         client.flush(&name("a"), |_| {}).await.unwrap();
+        let status = world.ok(&["status", "--json"]).json();
+        let shown = status["volumes"].as_array().unwrap().iter().find(|v| v["name"] == "dead").unwrap();
+        assert_eq!(shown["state"], "opening", "{status}");
         let ready = client.ready().await.unwrap();
         assert_eq!((ready.ready, ready.waiting[0].volume.as_str()), (false, "dead"));
     });

@@ -340,17 +340,18 @@ impl Hosted {
         let (hosted, host, live) = (Arc::clone(self), Arc::clone(host), Arc::clone(live));
         tokio::spawn(async move {
             live.mounted.ended().await;
-            if host.is_stopping() || !hosted.serves(&live) {
+            // Not held any longer: whoever unmounts waits until nobody holds it.
+            let ended = Arc::downgrade(&live);
+            drop(live);
+            if host.is_stopping() {
                 return;
             }
-            hosted.let_go();
-            let patience = host.close_patience();
             let _work = hosted.work.lock().await;
-            if hosted.serves(&live) {
-                tracing::info!(volume = hosted.name, "the drive was unmounted; uploading what is left");
-                if let Err(failure) = hosted.finish(&host, &live, false, patience, &|_| {}).await {
-                    tracing::error!(volume = hosted.name, "{failure}");
-                }
+            let Some(live) = ended.upgrade().filter(|live| hosted.serves(live)) else { return };
+            hosted.let_go();
+            tracing::info!(volume = hosted.name, "the drive was unmounted; uploading what is left");
+            if let Err(failure) = hosted.finish(&host, &live, false, host.close_patience(), &|_| {}).await {
+                tracing::error!(volume = hosted.name, "{failure}");
             }
         });
     }

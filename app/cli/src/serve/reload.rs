@@ -31,6 +31,14 @@ impl Host {
         for (name, volume) in &new.volumes {
             let wanted = configured(volume);
             match self.find(name)? {
+                Some(known) if !known.wanted().configured => {
+                    let uuid = known.wanted().uuid.filter(|_| known.wanted().url == wanted.url);
+                    known.edit(|w| *w = Wanted { uuid, ..wanted });
+                    if known.live().is_none() {
+                        self.start_wanted(&known);
+                    }
+                    done.applied.push(format!("volume {name} added"));
+                }
                 Some(known) => self.change(&known, wanted, &mut done),
                 None => {
                     let added = self.want(name, wanted);

@@ -5,14 +5,14 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use proxyfs_control::Client;
 use proxyfs_control::types::names::Name;
 use proxyfs_control::types::volume::CreateVolume;
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::common::{Serving, World};
 
@@ -78,8 +78,18 @@ impl Daemon {
     /// Returns at once.
     pub(crate) fn start_without_waiting(world: &World) -> Self {
         let child = world.command(&["serve"]).stdout(Stdio::null()).spawn().unwrap();
+        Self::of(world, child)
+    }
+
+    /// One that was started by hand.
+    pub(crate) fn of(world: &World, child: Child) -> Self {
         let socket = world.path("state/proxyfs/daemon.sock");
         Self { serving: Serving { child, ready: json!(null) }, socket }
+    }
+
+    /// What it said of itself once it served.
+    pub(crate) fn ready(&self) -> &Value {
+        &self.serving.ready
     }
 
     pub(crate) fn pid(&self) -> u32 {
