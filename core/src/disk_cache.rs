@@ -1,10 +1,13 @@
 //! The cache on the local disk: frames as stored, kept across restarts.
 //!
-//! Owns one sparse file per stored object, with frames at the offsets that they have in the object. There is no index to lose: a
-//! frame that is read back must carry its own header and checksum, and anything else (zeros, a torn write) is a miss. The least
-//! recently used object's file goes when the budget is passed. A failure of the cache is never an error of the caller.
+//! Owns one file per stored object: a sparse one, with frames at the offsets that they have in the object, or the staging file that
+//! the object was made from (`dense`). There is no index to lose: a frame that is read back must carry its own header and checksum,
+//! and anything else (zeros, a torn write) is a miss. The least recently used object's file goes when the budget is passed. A failure
+//! of the cache is never an error of the caller.
 //!
 //! Does not flush: what a power loss takes is fetched again.
+
+mod dense;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,8 +16,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use self::dense::Dense;
 use crate::disk_room::DiskRoom;
 use crate::env::{LocalDir, LocalFile, OpenMode};
+use crate::format::frame::Codec;
 use crate::format::{FRAME_HEADER_LEN, FrameHeader, ObjectKind};
 use crate::limits::CACHE_RESERVE_BYTES;
 use crate::types::{Epoch, Nonce, ObjectId};
@@ -27,11 +32,63 @@ const OPEN_FILES_MAX: usize = 256;
 
 pub(crate) type Name = (ObjectKind, ObjectId);
 
+/// How an object's frames lie in its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// At the offsets that they have in the object.
+    Sparse,
+    /// As they were staged.
+    Dense,
+}
+
 #[derive(Debug)]
 struct Entry {
+    form: Form,
     bytes: u64,
     used: u64,
-    file: Option<Arc<dyn LocalFile>>,
+    file: Option<OpenFile>,
+}
+
+/// A cache file in use.
+#[derive(Clone, Debug)]
+struct OpenFile {
+    file: Arc<dyn LocalFile>,
+    /// Of a dense one.
+    dense: Option<Dense>,
+}
+
+/// What turns the staging file of an uploaded segment into a cache file.
+#[derive(Clone, Debug)]
+pub(crate) struct Keepsake {
+    /// The object that the segment became.
+    object: ObjectId,
+    dense: Dense,
+    headers: Bytes,
+}
+
+impl Keepsake {
+    /// For the object `body`, whose `frames` frames hold `payload_bytes`; `None` unless each is stored as it was staged and but the last
+    /// fills its slot.
+    pub(crate) fn of(
+        object: ObjectId,
+        body: &[u8],
+        slot_bytes: u32,
+        frames: usize,
+        payload_bytes: u64,
+    ) -> Option<Self> {
+        let dense = Dense::new(slot_bytes, frames, payload_bytes)?;
+        let step = FRAME_HEADER_LEN + slot_bytes as usize;
+        let mut headers = Vec::with_capacity(frames * FRAME_HEADER_LEN);
+        let mut left = payload_bytes;
+        for frame in 0..frames {
+            let bytes = body.get(frame * step..frame * step + FRAME_HEADER_LEN)?;
+            let header = FrameHeader::decode(bytes).ok().filter(|h| h.codec == Codec::None)?;
+            (u64::from(header.stored_len) == left.min(u64::from(slot_bytes))).then_some(())?;
+            left -= u64::from(header.stored_len);
+            headers.extend_from_slice(bytes);
+        }
+        Some(Self { object, dense, headers: headers.into() })
+    }
 }
 
 /// Frames on the local disk under a byte budget.
@@ -45,21 +102,25 @@ pub(crate) struct DiskCache {
     used: AtomicU64,
 }
 
-pub(crate) fn path_of((kind, id): Name) -> String {
-    format!("{CACHE_DIR}/{}-{id}", kind.folder())
+pub(crate) fn path_of((kind, id): Name, form: Form) -> String {
+    match form {
+        Form::Sparse => format!("{CACHE_DIR}/{}-{id}", kind.folder()),
+        Form::Dense => format!("{CACHE_DIR}/dense-{id}"),
+    }
 }
 
-pub(crate) fn parse(name: &str) -> Option<Name> {
+pub(crate) fn parse(name: &str) -> Option<(Name, Form)> {
     let mut parts = name.split('-');
-    let kind = match parts.next()? {
-        "data" => ObjectKind::Data,
-        "meta" => ObjectKind::Meta,
+    let (kind, form) = match parts.next()? {
+        "data" => (ObjectKind::Data, Form::Sparse),
+        "meta" => (ObjectKind::Meta, Form::Sparse),
+        "dense" => (ObjectKind::Data, Form::Dense),
         _ => return None,
     };
     let mut hex = || parts.next().and_then(|p| u64::from_str_radix(p, 16).ok());
     let found = (kind, ObjectId { epoch: Epoch(hex()?), nonce: Nonce(hex()?) });
     // Another spelling would be looked for, and removed, under the wrong name.
-    (path_of(found).strip_prefix(CACHE_DIR) == Some(&format!("/{name}"))).then_some(found)
+    (path_of(found, form).strip_prefix(CACHE_DIR) == Some(&format!("/{name}"))).then_some((found, form))
 }
 
 impl DiskCache {
@@ -69,9 +130,9 @@ impl DiskCache {
         let mut used = 0;
         for (name, len) in dir.list(CACHE_DIR).unwrap_or_default() {
             match parse(&name) {
-                Some(name) if budget > 0 => {
+                Some((name, form)) if budget > 0 && !entries.contains_key(&name) => {
                     used += len;
-                    entries.insert(name, Entry { bytes: len, used: name.1.nonce.0, file: None });
+                    entries.insert(name, Entry { form, bytes: len, used: name.1.nonce.0, file: None });
                 }
                 _ => drop(dir.remove(&format!("{CACHE_DIR}/{name}"))),
             }
@@ -109,13 +170,50 @@ impl DiskCache {
 
     /// The frame of `len` bytes at `offset`, if it is there and its checksums hold.
     pub(crate) fn get(&self, kind: ObjectKind, id: ObjectId, offset: u64, len: u32) -> Option<Bytes> {
-        let file = self.file((kind, id), false)?;
+        let OpenFile { file, dense } = self.file((kind, id), None)?;
+        let (header_at, payload_at) = match dense {
+            Some(dense) => dense.find(offset)?,
+            None => (offset, offset + FRAME_HEADER_LEN as u64),
+        };
+        // Most of what is not there is found to be missing without reading (and so clearing) room for all of it.
+        let mut head = [0; FRAME_HEADER_LEN];
+        file.read_exact_at(&mut head, header_at).ok()?;
+        let header = FrameHeader::decode(&head).ok()?;
+        if header.total_len() != u64::from(len) {
+            return None;
+        }
         let mut buf = vec![0; len as usize];
-        file.read_exact_at(&mut buf, offset).ok()?;
-        let header = FrameHeader::decode(buf.get(..FRAME_HEADER_LEN)?).ok()?;
-        let whole =
-            header.total_len() == u64::from(len) && crc32c::crc32c(&buf[FRAME_HEADER_LEN..]) == header.payload_crc;
-        whole.then(|| Bytes::from(buf))
+        let (start, payload) = buf.split_at_mut(FRAME_HEADER_LEN);
+        start.copy_from_slice(&head);
+        file.read_exact_at(payload, payload_at).ok()?;
+        (crc32c::crc32c(payload) == header.payload_crc).then(|| Bytes::from(buf))
+    }
+
+    /// Makes the staging file at `from` the cache file of the object that its segment became. Whether it did: if not, the file is
+    /// still where it was.
+    pub(crate) fn adopt(&self, from: &str, file: &Arc<dyn LocalFile>, keepsake: &Keepsake) -> bool {
+        let name = (ObjectKind::Data, keepsake.object);
+        if !self.is_on() || self.entries.lock().contains_key(&name) {
+            return false;
+        }
+        let to = path_of(name, Form::Dense);
+        let moved = keepsake
+            .dense
+            .complete(&**file, &keepsake.headers)
+            .and_then(|()| self.dir.rename(from, &to))
+            .and_then(|()| file.len());
+        let bytes = match moved {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                tracing::debug!("cannot keep a staging file as a cache file: {error}");
+                return false;
+            }
+        };
+        let used = self.clock.fetch_add(1, Ordering::Relaxed);
+        self.entries.lock().insert(name, Entry { form: Form::Dense, bytes, used, file: None });
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+        self.shrink();
+        true
     }
 
     /// Keeps bytes of an object at their offset.
@@ -123,7 +221,11 @@ impl DiskCache {
         if !self.is_on() || !self.room.take(bytes.len() as u64) {
             return;
         }
-        let Some(file) = self.file((kind, id), true) else { return };
+        let Some(OpenFile { file, dense }) = self.file((kind, id), Some(Form::Sparse)) else { return };
+        if dense.is_some() {
+            // All of it is there.
+            return;
+        }
         if let Err(error) = file.write_all_at(bytes, offset) {
             tracing::debug!("cannot write to the cache on disk: {error}");
             self.remove(kind, id);
@@ -151,32 +253,47 @@ impl DiskCache {
         let gone = self.entries.lock().remove(&(kind, id));
         if let Some(entry) = gone {
             self.used.fetch_sub(entry.bytes, Ordering::Relaxed);
-            drop(self.dir.remove(&path_of((kind, id))));
+            drop(self.dir.remove(&path_of((kind, id), entry.form)));
         }
     }
 
-    fn file(&self, name: Name, create: bool) -> Option<Arc<dyn LocalFile>> {
+    /// The object's file; `create` says how to make one if there is none.
+    fn file(&self, name: Name, create: Option<Form>) -> Option<OpenFile> {
         let now = self.clock.fetch_add(1, Ordering::Relaxed);
         let mut entries = self.entries.lock();
-        let known = entries.contains_key(&name);
-        if !known && !create {
-            return None;
-        }
-        if let Some(entry) = entries.get_mut(&name) {
+        let known = entries.get_mut(&name).map(|entry| {
             entry.used = now;
-            if let Some(file) = &entry.file {
-                return Some(Arc::clone(file));
-            }
-        }
+            (entry.form, entry.file.clone())
+        });
         drop(entries);
-        let mode = if known { OpenMode::ReadWrite } else { OpenMode::CreateNew };
-        let file = self.dir.open(&path_of(name), mode).or_else(|_| self.dir.open(&path_of(name), OpenMode::ReadWrite));
-        let file = file.ok()?;
+        let form = match known {
+            Some((_, Some(file))) => return Some(file),
+            Some((form, None)) => form,
+            None => create?,
+        };
+        let file = self.open_file(name, form, known.is_some())?;
         let mut entries = self.entries.lock();
         close_oldest(&mut entries);
-        let entry = entries.entry(name).or_insert(Entry { bytes: 0, used: now, file: None });
-        entry.file = Some(Arc::clone(&file));
+        let entry = entries.entry(name).or_insert(Entry { form, bytes: 0, used: now, file: None });
+        entry.file = Some(file.clone());
         Some(file)
+    }
+
+    fn open_file(&self, name: Name, form: Form, known: bool) -> Option<OpenFile> {
+        let path = path_of(name, form);
+        let mode = if known { OpenMode::ReadWrite } else { OpenMode::CreateNew };
+        let file = self.dir.open(&path, mode).or_else(|_| self.dir.open(&path, OpenMode::ReadWrite)).ok()?;
+        let dense = match form {
+            Form::Sparse => None,
+            Form::Dense => match Dense::load(&*file) {
+                Ok(dense) => Some(dense),
+                Err(_) => {
+                    self.remove(name.0, name.1);
+                    return None;
+                }
+            },
+        };
+        Some(OpenFile { file, dense })
     }
 
     fn shrink(&self) {
@@ -204,7 +321,7 @@ fn close_oldest(entries: &mut HashMap<Name, Entry>) {
 mod tests {
     use super::*;
     use crate::env::OsDir;
-    use crate::format::frame::{Codec, FrameKind, encode_frame};
+    use crate::format::frame::{FrameKind, encode_frame};
 
     fn id(nonce: u64) -> ObjectId {
         ObjectId { epoch: Epoch(1), nonce: Nonce(nonce) }
@@ -236,7 +353,8 @@ mod tests {
     #[test]
     fn only_names_that_the_cache_gives_are_taken_for_its_files() {
         let name = (ObjectKind::Data, id(0x2a));
-        assert_eq!(parse("data-0000000000000001-000000000000002a"), Some(name));
+        assert_eq!(parse("data-0000000000000001-000000000000002a"), Some((name, Form::Sparse)));
+        assert_eq!(parse("dense-0000000000000001-000000000000002a"), Some((name, Form::Dense)));
         for other in ["data-1-2a", "data-0000000000000001-000000000000002A", "data-0000000000000001-000000000000002a-x"]
         {
             assert_eq!(parse(other), None, "{other}");
@@ -256,6 +374,40 @@ mod tests {
         assert!(cache.get(ObjectKind::Data, id(2), 0, 1048).is_none());
         assert!(cache.get(ObjectKind::Data, id(1), 0, 1048).is_some());
         assert!(cache.used_bytes() <= 3 * 1048);
+    }
+
+    #[test]
+    fn a_staging_file_becomes_a_cache_file_and_survives_a_restart() {
+        let temp = tempfile::tempdir().expect("tempdir");
+        let dir: Arc<dyn LocalDir> = Arc::new(OsDir::open_locked(temp.path()).expect("dir"));
+        let frames = [frame(1), frame(2), encode_frame(FrameKind::Data, (1, 2000), Codec::None, &[3; 500])];
+        let file = dir.open("stage/1", OpenMode::CreateNew).expect("file");
+        let payloads: Vec<u8> = frames.iter().flat_map(|f| f[FRAME_HEADER_LEN..].to_vec()).collect();
+        file.write_all_at(&payloads, 0).expect("write");
+        let keepsake = Keepsake::of(id(1), &frames.concat(), 1000, 3, 2500).expect("whole");
+        let cache = DiskCache::open(Arc::clone(&dir), 1 << 20);
+        assert!(cache.adopt("stage/1", &file, &keepsake));
+        assert!(!cache.adopt("stage/1", &file, &keepsake), "there already");
+        assert!(dir.list("stage").expect("list").is_empty());
+        cache.put(ObjectKind::Data, id(1), 0, &frames[0]);
+        let again = DiskCache::open(Arc::clone(&dir), 1 << 20);
+        for cache in [&cache, &again] {
+            let mut offset = 0;
+            for frame in &frames {
+                let found = cache.get(ObjectKind::Data, id(1), offset, frame.len() as u32);
+                assert_eq!(found.as_deref(), Some(&frame[..]), "at {offset}");
+                offset += frame.len() as u64;
+            }
+            assert_eq!(cache.get(ObjectKind::Data, id(1), 1048, 548), None, "another length");
+            assert_eq!(cache.used_bytes(), 2500 + 3 * 48 + 24);
+        }
+        let file = dir.open("cache/dense-0000000000000001-0000000000000001", OpenMode::ReadWrite).expect("file");
+        file.write_all_at(b"x", 1500).expect("write");
+        assert_eq!(again.get(ObjectKind::Data, id(1), 1048, 1048), None, "damage is a miss");
+        file.set_len(2000).expect("cut");
+        let cut = DiskCache::open(Arc::clone(&dir), 1 << 20);
+        assert_eq!(cut.get(ObjectKind::Data, id(1), 0, 1048), None, "without its end it cannot be used");
+        assert!(dir.list("cache").expect("list").is_empty(), "and goes");
     }
 
     #[test]

@@ -216,7 +216,9 @@ fn names(name: &str) {
     let key = ObjectKey::home(name);
     assert!(layout.parse_object(&key).is_none_or(|(kind, object)| layout.object_key(kind, object) == key));
     let in_folder = |path: String, folder: &str| path == format!("{folder}/{name}");
-    assert!(disk_cache::parse(name).is_none_or(|n| in_folder(disk_cache::path_of(n), disk_cache::CACHE_DIR)));
+    assert!(
+        disk_cache::parse(name).is_none_or(|(n, form)| in_folder(disk_cache::path_of(n, form), disk_cache::CACHE_DIR))
+    );
     assert!(recover::parse_segment(name).is_none_or(|id| in_folder(staging::stage_path(id), staging::STAGE_DIR)));
 }
 

@@ -52,6 +52,12 @@ pub const READ_AHEAD_FIRST: u64 = 128 << 10;
 /// Largest single ranged GET of the read path: several of them run in parallel.
 pub const GET_BYTES_MAX: u64 = 4 << 20;
 
+/// Fetched bytes that may wait for the cache on disk, at most.
+pub const CACHE_QUEUE_BYTES_MAX: u64 = 32 << 20;
+
+/// They are also at most this part of the memory for file data.
+pub const CACHE_QUEUE_SHARE: u64 = 4;
+
 /// Bytes of the local disk that staged data leaves free: for a few log files and copies of heads, without which nothing could go up.
 pub const DISK_RESERVE_BYTES: u64 = 8 << 20;
 

@@ -98,7 +98,7 @@ fn uploads_are_held_shown_by_file_let_go_one_by_one_and_all_together() {
         return;
     }
     let world = World::new();
-    world.configure(&["a"], "");
+    world.configure_with_options(&["a"], "", |_| "options.max_flush_time = \"200ms\"\n");
     let mut daemon = Daemon::start(&world);
     api(async {
         let client = daemon.client().await;

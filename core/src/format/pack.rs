@@ -61,7 +61,14 @@ impl PackBuilder {
     /// A builder for the object of segment `segment`; `capacity` bytes are set aside.
     #[must_use]
     pub fn data(segment: SegmentId, capacity: usize) -> Self {
-        Self { kind: ObjectKind::Data, segment, buf: Vec::with_capacity(capacity), entries: Vec::new() }
+        Self::data_in(segment, Vec::with_capacity(capacity))
+    }
+
+    /// A builder for the object of segment `segment` in an empty buffer.
+    #[must_use]
+    pub fn data_in(segment: SegmentId, buf: Vec<u8>) -> Self {
+        debug_assert!(buf.is_empty(), "frames begin at offset 0");
+        Self { kind: ObjectKind::Data, segment, buf, entries: Vec::new() }
     }
 
     /// A builder for a meta object; `capacity` bytes are set aside.

@@ -486,7 +486,7 @@ impl Shared {
     /// Frees what the new head covers. Failures here cost space, never data.
     async fn after_publication(self: &Arc<Self>, publisher: &mut Publisher, segments: &[Arc<StagedSegment>]) {
         if publisher.copied {
-            if let Err(error) = self.staging.remove_covered(segments) {
+            if let Err(error) = self.staging.remove_covered(segments, &self.disk) {
                 tracing::warn!("cannot remove a staging file that is in the store: {error}");
             }
             if let Err(error) = self.log.remove_covered(publisher.head.lsn) {

@@ -1,10 +1,11 @@
 //! Fetching stored frames: cache, single flight, coalesced ranged GETs.
 //!
 //! Owns the way from "these frames" to their verified bytes. Adjacent frames of one object are one GET (bounded in size); a frame
-//! that somebody else is fetching is waited for. Fetches run as tasks, so that a caller that goes away harms nobody.
+//! that somebody else is fetching is waited for. Fetches run as tasks, so that a caller that goes away harms nobody. What was
+//! fetched is written to the cache on disk by one task behind a bounded queue; what a slow disk has no room for in it is not kept.
 //! Does not know files; `read` does.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -17,8 +18,9 @@ use crate::format::ObjectKind;
 use crate::format::frame::{FrameKind, decode_frame_of};
 use crate::format::segment::FrameLoc;
 use crate::frame_cache::{FrameCache, FrameKey};
-use crate::limits::GET_BYTES_MAX;
+use crate::limits::{CACHE_QUEUE_BYTES_MAX, CACHE_QUEUE_SHARE, GET_BYTES_MAX};
 use crate::store::GetRange;
+use crate::types::ObjectId;
 use crate::volume::storage::Storage;
 
 /// A frame that is wanted, and where it lies.
@@ -59,6 +61,18 @@ struct Inner {
     cache: Arc<FrameCache>,
     disk: Arc<DiskCache>,
     flights: Mutex<HashMap<FrameKey, Arc<Flight>>>,
+    to_disk: Mutex<ToDisk>,
+    /// Signalled when nothing waits for the cache on disk.
+    written: Notify,
+}
+
+/// Bytes on their way to the cache on disk.
+#[derive(Default)]
+struct ToDisk {
+    waiting: VecDeque<(ObjectId, u64, Bytes)>,
+    bytes: u64,
+    /// Whether the task that writes them runs.
+    busy: bool,
 }
 
 /// Fetches frames of one volume. Clones share it.
@@ -75,7 +89,19 @@ enum Got {
 
 impl FrameReader {
     pub(crate) fn new(storage: Arc<Storage>, cache: Arc<FrameCache>, disk: Arc<DiskCache>) -> Self {
-        Self { inner: Arc::new(Inner { storage, cache, disk, flights: Mutex::new(HashMap::new()) }) }
+        let (flights, to_disk) = (Mutex::default(), Mutex::default());
+        Self { inner: Arc::new(Inner { storage, cache, disk, flights, to_disk, written: Notify::new() }) }
+    }
+
+    /// Waits until everything that was to go to the cache on disk is there.
+    pub(crate) async fn settle(&self) {
+        loop {
+            let written = self.inner.written.notified();
+            if !self.inner.to_disk.lock().busy {
+                return;
+            }
+            written.await;
+        }
     }
 
     /// The cache below, for budgets and statistics.
@@ -149,7 +175,7 @@ fn run_bytes(run: &[(Wanted, Arc<Flight>)]) -> u64 {
 
 impl Inner {
     /// Takes what the disk cache has, then the rest in as few GETs as it lies in.
-    async fn fetch(&self, run: Vec<(Wanted, Arc<Flight>)>) {
+    async fn fetch(self: &Arc<Self>, run: Vec<(Wanted, Arc<Flight>)>) {
         let mut rest: Vec<(Wanted, Arc<Flight>)> = Vec::new();
         for (want, flight) in run {
             match self.look_on_disk(&want) {
@@ -180,7 +206,7 @@ impl Inner {
         flight.land(frame);
     }
 
-    async fn fetch_stored(&self, run: Vec<(Wanted, Arc<Flight>)>) {
+    async fn fetch_stored(self: &Arc<Self>, run: Vec<(Wanted, Arc<Flight>)>) {
         let first = run[0].0.at;
         let range = GetRange::Bounded { offset: first.offset, len: run_bytes(&run) };
         let outcome = self.storage.get_data(first.object, range).await.map_err(Arc::new);
@@ -192,9 +218,41 @@ impl Inner {
             });
             self.land(want, flight, frame);
         }
-        if let Ok(bytes) = &outcome {
-            self.disk.put(ObjectKind::Data, first.object, first.offset, bytes);
+        if let Ok(bytes) = outcome {
+            self.keep_on_disk(first.object, first.offset, bytes);
         }
+    }
+
+    /// Queues fetched bytes for the cache on disk, if there is room.
+    fn keep_on_disk(self: &Arc<Self>, object: ObjectId, offset: u64, bytes: Bytes) {
+        let room = CACHE_QUEUE_BYTES_MAX.min(self.cache.budget() / CACHE_QUEUE_SHARE);
+        let mut queue = self.to_disk.lock();
+        let len = bytes.len() as u64;
+        if !self.disk.is_on() || (queue.bytes > 0 && queue.bytes + len > room) {
+            return;
+        }
+        queue.bytes += len;
+        queue.waiting.push_back((object, offset, bytes));
+        if !std::mem::replace(&mut queue.busy, true) {
+            let inner = Arc::clone(self);
+            tokio::spawn(async move { inner.write_to_disk().await });
+        }
+    }
+
+    async fn write_to_disk(&self) {
+        while let Some((object, offset, bytes)) = self.next_to_disk() {
+            self.disk.put(ObjectKind::Data, object, offset, &bytes);
+            self.to_disk.lock().bytes -= bytes.len() as u64;
+            tokio::task::yield_now().await;
+        }
+        self.written.notify_waiters();
+    }
+
+    fn next_to_disk(&self) -> Option<(ObjectId, u64, Bytes)> {
+        let mut queue = self.to_disk.lock();
+        let next = queue.waiting.pop_front();
+        queue.busy = next.is_some();
+        next
     }
 
     fn decode(&self, want: &Wanted, frame: &Bytes, shared_buffer: bool) -> Result<Bytes> {

@@ -140,6 +140,7 @@ impl Volume {
             outcome = shared.close_cleanly(patience).await;
         }
         shared.stop_tasks().await;
+        shared.frames.settle().await;
         shared.engine.leave(shared.tag);
         let (segments, bytes) = shared.staging.waiting();
         let left = CloseReport { in_store: outcome.is_ok(), waiting_segments: segments, waiting_bytes: bytes };
@@ -152,6 +153,7 @@ impl Volume {
     /// Stops at once, as a killed process would, but for the memory. For tests.
     pub async fn abandon(self) {
         self.shared.stop_tasks().await;
+        self.shared.frames.settle().await;
         self.shared.engine.leave(self.shared.tag);
     }
 

@@ -74,7 +74,7 @@ impl Shared {
             Err(error) if error.kind() == ErrorKind::Corrupt => return Err(self.in_file(error, ino, offset).await),
             other => other?,
         };
-        let window_max = self.options.read_ahead_max.min(self.frames.cache().budget() / 4);
+        let window_max = self.options.read_ahead_max.min(self.frames.cache().budget() / 8);
         if let Some((from, count)) = ahead.note(offset, len, window_max) {
             self.fetch_ahead(ino, from, count);
         }

@@ -14,6 +14,8 @@
 //! reservation; a slot is dropped from the upload only if it was dead at the last freeze that could see it and no writer was
 //! still filling it.
 
+mod queue;
+
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
@@ -24,11 +26,11 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::disk_cache::{DiskCache, Keepsake};
 use crate::env::{LocalDir, LocalFile, OpenMode};
 use crate::format::DataRef;
 use crate::limits::{SEGMENT_SLOTS_MAX, STAGE_BLOCK_BYTES, STAGE_ROOM_BYTES, STREAM_BYTES_MIN, STREAM_SEGMENTS_MAX};
 use crate::types::{Ino, Lsn, SegmentId};
-use crate::volume::queue::{QueuedSegment, UploadStep};
 
 /// Directory of the staging files inside the state directory.
 pub(crate) const STAGE_DIR: &str = "stage";
@@ -93,6 +95,8 @@ struct SegState {
     planned: Option<Vec<(Vec<u8>, Vec<u8>)>>,
     /// Set once its location records are in the log.
     uploaded: Option<Uploaded>,
+    /// What makes the staging file one of the cache's, if it can be.
+    keepsake: Option<Keepsake>,
 }
 
 /// What became of a sealed segment.
@@ -158,6 +162,7 @@ impl StagedSegment {
             released: false,
             planned: None,
             uploaded: None,
+            keepsake: None,
         };
         Self {
             id,
@@ -296,6 +301,21 @@ impl StagedSegment {
         self.state.lock().planned.clone()
     }
 
+    /// Whether the staging file holds the slots and nothing else, in order and whole but for the last: then the bytes of all of them.
+    pub(crate) fn dense_bytes(&self) -> Option<u64> {
+        let state = self.state.lock();
+        let run = state.runs.get(&0).filter(|run| state.runs.len() == 1 && run.place == 0 && run.len == state.end)?;
+        let (_, whole) = state.slots.split_last()?;
+        let regular =
+            whole.iter().all(|s| u64::from(s.filled) == self.slot_bytes) && !state.slots.iter().any(|s| s.dropped);
+        (regular && run.len == state.bytes).then_some(run.len)
+    }
+
+    /// The staging file is to be handed to the cache when the segment is forgotten.
+    pub(crate) fn keep(&self, keepsake: Keepsake) {
+        self.state.lock().keepsake = Some(keepsake);
+    }
+
     /// Notes that the segment is in the store (or was dead).
     pub(crate) fn set_uploaded(&self, uploaded: Uploaded) {
         self.state.lock().uploaded = Some(uploaded);
@@ -306,21 +326,15 @@ impl StagedSegment {
         self.state.lock().uploaded.clone()
     }
 
-    /// Notes that its object is being sent.
-    pub(crate) fn note_attempt(&self) {
-        let mut state = self.state.lock();
-        state.attempts = state.attempts.saturating_add(1);
-        state.failure = None;
-    }
-
-    /// Notes why sending its object failed.
-    pub(crate) fn note_failure(&self, error: &crate::error::Error) {
-        self.state.lock().failure = Some(error.to_string());
-    }
-
     /// Bytes reserved in it.
     pub(crate) fn bytes(&self) -> u64 {
         self.state.lock().bytes
+    }
+
+    /// Makes the staging file one of the cache's. Whether it is.
+    fn hand_over(&self, file: &Arc<dyn LocalFile>, cache: &DiskCache) -> bool {
+        let keepsake = self.state.lock().keepsake.take();
+        keepsake.is_some_and(|keepsake| cache.adopt(&stage_path(self.id), file, &keepsake))
     }
 
     fn end_write(&self, position: u64, len: u64) {
@@ -348,29 +362,6 @@ impl StagedSegment {
 }
 
 impl SegState {
-    fn queued(&self, id: SegmentId, waits: bool) -> QueuedSegment {
-        let step = match (&self.uploaded, self.sealed) {
-            (Some(_), _) => UploadStep::Done,
-            (None, false) => UploadStep::Open,
-            (None, true) if waits && self.attempts == 0 => UploadStep::Sealed,
-            (None, true) if waits || self.failure.is_some() => UploadStep::Retrying,
-            (None, true) => UploadStep::Uploading,
-        };
-        let mut files: BTreeMap<Ino, u64> = BTreeMap::new();
-        for slot in self.slots.iter().filter(|s| !s.dropped && s.filled > 0) {
-            *files.entry(slot.ino).or_default() += u64::from(slot.filled);
-        }
-        QueuedSegment {
-            id,
-            bytes: self.bytes,
-            step,
-            released: self.released,
-            attempts: self.attempts,
-            last_error: self.failure.clone(),
-            files: files.into_iter().collect(),
-        }
-    }
-
     /// Finds room in the staging file for the bytes at `position`: behind the bytes before them if those are the last, else at the
     /// next block, so that a flushed slot shares no block with bytes of another that are written later.
     fn place(&mut self, position: u64, len: u64) -> u64 {
@@ -681,36 +672,11 @@ impl Staging {
         }
     }
 
-    /// Seals segments at `bytes`, if that is less than the volume's own size.
-    pub(crate) fn cap_segment_bytes(&self, bytes: u64) {
-        self.segment_bytes_max.store(bytes.min(self.segment_bytes_wanted), Ordering::Relaxed);
-    }
-
     /// Takes one sealed segment to upload; while uploads are `held`, only one that was released by itself.
     pub(crate) fn next_to_upload(&self, held: bool) -> Option<Arc<StagedSegment>> {
         let mut inner = self.inner.lock();
         let at = inner.to_upload.iter().position(|s| !held || s.state.lock().released)?;
         Some(inner.to_upload.remove(at))
-    }
-
-    /// Lets a sealed segment go up although uploads are held. Whether it waits for that.
-    pub(crate) fn release(&self, id: SegmentId) -> bool {
-        let waits = self.inner.lock().to_upload.iter().any(|s| {
-            let waits = s.id == id;
-            s.state.lock().released |= waits;
-            waits
-        });
-        if waits {
-            self.sealed.notify_one();
-        }
-        waits
-    }
-
-    /// What is not covered by a head yet, oldest first.
-    pub(crate) fn queue(&self) -> Vec<QueuedSegment> {
-        let inner = self.inner.lock();
-        let waits = |s: &Arc<StagedSegment>| inner.to_upload.iter().any(|w| Arc::ptr_eq(w, s));
-        inner.all.values().map(|s| s.state.lock().queued(s.id, waits(s))).collect()
     }
 
     /// Gives a segment back whose upload did not come about.
@@ -805,8 +771,9 @@ impl Staging {
         waiting.fold((0, 0), |(n, bytes), s| (n + 1, bytes + s.bytes()))
     }
 
-    /// Forgets segments that a published head covers and removes their files. `frozen` is what [`Staging::freeze`] gave.
-    pub(crate) fn remove_covered(&self, frozen: &[Arc<StagedSegment>]) -> io::Result<()> {
+    /// Forgets segments that a published head covers; their files become the cache's or are removed. `frozen` is what
+    /// [`Staging::freeze`] gave.
+    pub(crate) fn remove_covered(&self, frozen: &[Arc<StagedSegment>], cache: &DiskCache) -> io::Result<()> {
         let mut gone = Vec::new();
         {
             let mut inner = self.inner.lock();
@@ -817,7 +784,10 @@ impl Staging {
                 }
             }
         }
-        gone.iter().filter(|s| s.file.get().is_some()).try_for_each(|s| self.dir.remove(&stage_path(s.id)))
+        gone.iter().try_for_each(|segment| match segment.file.get() {
+            Some(file) if !segment.hand_over(file, cache) => self.dir.remove(&stage_path(segment.id)),
+            _ => Ok(()),
+        })
     }
 
     /// Bytes on the staging disk.

@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::disk_cache::Keepsake;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::{Codec, FrameKind};
 use crate::format::keys::{intent_key, segment_location_key, segment_usage_key};
@@ -35,6 +37,7 @@ pub(crate) struct Uploads {
     held: AtomicBool,
     /// Signalled when waiting before another attempt makes no sense any more.
     retry: Notify,
+    spare: Spare,
     /// Signalled when a segment was planned or uploaded.
     pub(crate) progress: Notify,
 }
@@ -71,6 +74,40 @@ impl Uploads {
     }
 }
 
+/// Buffers of objects that are in the store, for the next ones: memory that is new to the process costs more to touch than to fill.
+/// There are never more than uploads at once, and none when nothing waits.
+#[derive(Default)]
+struct Spare {
+    buffers: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Spare {
+    /// An empty buffer for `capacity` bytes.
+    fn take(&self, capacity: usize) -> Vec<u8> {
+        let mut buffers = self.buffers.lock();
+        match buffers.iter().position(|b| b.capacity() >= capacity) {
+            Some(at) => buffers.swap_remove(at),
+            None => {
+                drop(buffers);
+                Vec::with_capacity(capacity)
+            }
+        }
+    }
+
+    /// Gives a buffer back, unless somebody still reads it.
+    fn give(&self, body: Bytes) {
+        if let Ok(body) = body.try_into_mut() {
+            let mut buffer = Vec::from(body);
+            buffer.clear();
+            self.buffers.lock().push(buffer);
+        }
+    }
+
+    fn clear(&self) {
+        self.buffers.lock().clear();
+    }
+}
+
 impl Shared {
     /// Uploads sealed segments until the volume stops. Runs as a task.
     pub(crate) async fn upload_loop(self: Arc<Self>) {
@@ -91,6 +128,9 @@ impl Shared {
             }
             if self.is_stopping() {
                 return;
+            }
+            if self.uploads.going.load(Ordering::Acquire) == 0 {
+                self.uploads.spare.clear();
             }
             tokio::select! { () = sealed => {}, () = stopped => {} }
         }
@@ -135,9 +175,9 @@ impl Shared {
         let key = self.storage.layout.data_key(plan.object);
         self.until_stored(|| Box::pin(self.send(segment, &key, &plan.body))).await?;
         let lsn = self.put_location(segment, &plan).await?;
-        // What was just written is what is likely to be read, also while the store is away.
-        self.disk.put(ObjectKind::Data, plan.object, 0, &plan.body);
+        self.keep_on_disk(segment, &plan, slots.len());
         segment.set_uploaded(Uploaded { lsn, overlay: plan.overlay });
+        self.uploads.spare.give(plan.body);
         self.uploads.progress.notify_waiters();
         Ok(())
     }
@@ -148,6 +188,21 @@ impl Shared {
         sent.inspect_err(|error| segment.note_failure(error))
     }
 
+    /// What was just written is what is likely to be read, also while the store is away. Where the staging file can be kept, its bytes
+    /// are not written again.
+    fn keep_on_disk(&self, segment: &StagedSegment, plan: &Plan, frames: usize) {
+        let keepsake = match segment.dense_bytes() {
+            Some(bytes) if self.disk.is_on() => {
+                Keepsake::of(plan.object, &plan.body, self.meta.frame_size, frames, bytes)
+            }
+            _ => None,
+        };
+        match keepsake {
+            Some(keepsake) => segment.keep(keepsake),
+            None => self.disk.put(ObjectKind::Data, plan.object, 0, &plan.body),
+        }
+    }
+
     /// Builds the object: each live slot's bytes are read straight into it.
     async fn plan_upload(&self, segment: &StagedSegment, slots: &[Slot]) -> Result<Plan> {
         let object = self.new_object_id();
@@ -155,7 +210,7 @@ impl Shared {
         let codec = self.meta.compress.codec();
         let payload: usize = slots.iter().filter(|s| !s.dropped).map(|s| s.filled as usize).sum();
         let capacity = payload + slots.len() * OVERHEAD_PER_SLOT + 256;
-        let mut pack = PackBuilder::data(segment.id, capacity);
+        let mut pack = PackBuilder::data_in(segment.id, self.uploads.spare.take(capacity));
         let mut frames = Vec::with_capacity(slots.len());
         for (number, slot) in (0u32..).zip(slots) {
             frames.push(if slot.dropped {

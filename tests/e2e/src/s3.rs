@@ -145,6 +145,14 @@ impl S3Process {
         Traffic::parse(&line).with_context(|| format!("the S3 server said '{line}'"))
     }
 
+    /// Lets all connections together move at most so many bytes a second in each direction; 0 is no limit.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub fn set_rate(&mut self, bytes_per_second: u64) -> Result<()> {
+        self.request(&format!("rate {bytes_per_second}")).map(drop)
+    }
+
     /// Cuts all connections and stops listening, as a store that is gone.
     ///
     /// # Errors

@@ -4,11 +4,13 @@
 //! corrected here: conditional puts are made atomic by serialising them; suffix ranges follow the S3 reference (a suffix
 //! longer than the object is the whole object; none of an empty object can be satisfied); a directory is no object. Bodies are
 //! read from disk in large pieces, as that crate's 4 KiB would be what a benchmark measures. What
-//! stays different from S3: a key cannot lie below another key. Requests are counted by kind, and the bytes of puts and gets.
+//! stays different from S3: a key cannot lie below another key. Requests are counted by kind, and the bytes of puts and gets. The
+//! rate of its connections can be limited.
 //!
 //! The server has threads of its own, so it answers while a test blocks or pauses its clock.
 
 mod body;
+mod link;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -31,6 +33,7 @@ use tokio::sync::Mutex;
 use tokio::task::{JoinHandle, JoinSet};
 
 use body::Counted;
+use link::{Link, Paced};
 
 /// Access key that the server accepts.
 const ACCESS_KEY: &str = "test-access-key";
@@ -48,6 +51,7 @@ pub struct S3Server {
     dir: PathBuf,
     addr: SocketAddr,
     counters: Arc<Counters>,
+    link: Arc<Link>,
     listening: Option<JoinHandle<()>>,
     /// `None` only while dropping.
     runtime: Option<Runtime>,
@@ -95,6 +99,7 @@ impl S3Server {
             dir: dir.as_ref().to_owned(),
             addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             counters: Arc::default(),
+            link: Arc::default(),
             listening: None,
             runtime: Some(runtime),
         };
@@ -128,6 +133,11 @@ impl S3Server {
         self.counters.snapshot()
     }
 
+    /// Lets all connections together move at most so many bytes a second in each direction; 0 is no limit, as at first.
+    pub fn set_rate(&self, bytes_per_second: u64) {
+        self.link.set_rate(bytes_per_second);
+    }
+
     /// Stops listening and cuts all connections; requests under way may or may not take effect.
     pub async fn stop(&mut self) {
         if let Some(listening) = self.listening.take() {
@@ -148,7 +158,7 @@ impl S3Server {
         let bound = runtime.spawn(TcpListener::bind(addr)).await;
         let listener = bound.map_err(io::Error::other)??;
         self.addr = listener.local_addr()?;
-        self.listening = Some(runtime.spawn(serve(listener, service, counters)));
+        self.listening = Some(runtime.spawn(serve(listener, service, counters, Arc::clone(&self.link))));
         Ok(())
     }
 }
@@ -170,7 +180,7 @@ fn s3_service(dir: &Path) -> io::Result<S3Service> {
 }
 
 /// Accepts connections until cancelled; then all of them are cut, as the set ends with it.
-async fn serve(listener: TcpListener, service: S3Service, counters: Arc<Counters>) {
+async fn serve(listener: TcpListener, service: S3Service, counters: Arc<Counters>, link: Arc<Link>) {
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -186,9 +196,9 @@ async fn serve(listener: TcpListener, service: S3Service, counters: Arc<Counters
                 Ok::<_, HttpError>(answer.map(|inner| Counted { inner, counters: is_get.then_some(counters) }))
             }
         });
+        let socket = TokioIo::new(Paced::new(socket, Arc::clone(&link)));
         connections.spawn(async move {
-            let served =
-                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), counted).await;
+            let served = hyper::server::conn::http1::Builder::new().serve_connection(socket, counted).await;
             if let Err(error) = served {
                 tracing::debug!(%error, "connection ended");
             }

@@ -102,6 +102,12 @@ enum Load {
         #[arg(long)]
         count: u64,
     },
+    /// Fill memory and give it back
+    Memory {
+        /// How much
+        #[arg(long)]
+        bytes: usize,
+    },
     /// Put objects into a bucket
     Put(objects::Objects),
     /// Get whole objects that `put` made
@@ -130,12 +136,20 @@ impl Done {
     }
 }
 
+/// Touches every page of `bytes` of new memory.
+fn fill_memory(bytes: usize) -> Done {
+    let begun = Instant::now();
+    let filled = std::hint::black_box(vec![1_u8; bytes]);
+    Done::new(1, filled.len() as u64).since(begun)
+}
+
 fn run(load: &Load) -> Result<Done> {
     match load {
         Load::Files { dir, shape, bytes } => trees::files(dir, *shape, *bytes),
         Load::Tree { dir, shape, threads } => trees::empty_files(dir, *shape, *threads),
         Load::Write { file, bytes } => files::write(file, *bytes),
         Load::Read { file } => files::read(file),
+        Load::Memory { bytes } => Ok(fill_memory(*bytes)),
         Load::Fsync { dir, place, seconds, threads } => {
             sync::write_and_sync(dir, *place, Duration::from_secs_f64(*seconds), *threads)
         }

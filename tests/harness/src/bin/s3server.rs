@@ -1,7 +1,7 @@
 //! The S3 server of the harness as a program: `s3server DIR`, driven over standard input by one-word requests.
 //!
 //! It first prints `ENDPOINT ACCESS_KEY SECRET_KEY`. Then each line gets one line in answer: `bucket NAME` makes a bucket; `traffic`
-//! prints the requests seen by kind and the bytes of puts and gets; `stop` cuts all connections and `start` listens again on the same port. It ends with its input.
+//! prints the requests seen by kind and the bytes of puts and gets; `rate N` lets N bytes a second pass in each direction (0: no limit); `stop` cuts all connections and `start` listens again on the same port. It ends with its input.
 #![allow(clippy::print_stdout, reason = "standard output is the answer")]
 
 use std::io::{self, BufRead, Write};
@@ -19,6 +19,13 @@ async fn main() -> io::Result<()> {
         match line.split_once(' ').unwrap_or((&line, "")) {
             ("bucket", name) => server.create_bucket(name).and_then(|()| answer("ok"))?,
             ("traffic", "") => answer(&traffic(&server))?,
+            ("rate", n) => match n.parse() {
+                Ok(bytes_per_second) => {
+                    server.set_rate(bytes_per_second);
+                    answer("ok")?;
+                }
+                Err(_) => answer("not a number")?,
+            },
             ("stop", "") => {
                 server.stop().await;
                 answer("ok")?;

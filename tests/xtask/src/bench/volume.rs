@@ -127,6 +127,14 @@ impl Volume {
         Ok(self.mounted()?.path(name).to_string_lossy().into_owned())
     }
 
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// As the OS gives them.
+    pub(crate) fn remove(&self, name: &str) -> Result<()> {
+        Ok(fs::remove_file(self.path(name)?)?)
+    }
+
     /// Brings everything into the store.
     ///
     /// # Errors
@@ -149,6 +157,14 @@ impl Volume {
     /// When its server does not answer.
     pub(crate) fn traffic(&mut self) -> Result<Option<Traffic>> {
         self.server.as_mut().map(S3Process::traffic).transpose()
+    }
+
+    /// Limits what all connections to the store move together, in bytes a second and direction; 0 is no limit.
+    ///
+    /// # Errors
+    /// When the store has no server, or it does not answer.
+    pub(crate) fn limit_link(&mut self, bytes_per_second: u64) -> Result<()> {
+        self.server.as_mut().context("the store has no server")?.set_rate(bytes_per_second)
     }
 
     /// Begins to watch what is used.
