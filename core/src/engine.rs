@@ -226,6 +226,8 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env::{LocalDir, OsDir};
+    use crate::types::{Epoch, Ino, Nonce, SegmentId};
 
     #[test]
     fn shares_follow_the_weights_and_a_change_of_the_budget() {
@@ -239,6 +241,32 @@ mod tests {
         assert_eq!((first.budget(), second.budget()), (10 << 20, 10 << 20));
         engine.leave(a);
         assert_eq!(second.budget(), 20 << 20);
+    }
+
+    #[test]
+    fn one_volume_fills_no_more_than_leaves_each_other_its_part() {
+        let engine = Engine::new(&EngineOptions::default());
+        let dirs = [(); 2].map(|()| tempfile::tempdir().expect("tempdir"));
+        let volumes = dirs.each_ref().map(|temp| {
+            let dir: Arc<dyn LocalDir> = Arc::new(OsDir::open_locked(temp.path()).expect("dir"));
+            let staging = Arc::new(Staging::new(Arc::clone(&dir), 4096, 1 << 20));
+            let (tag, _) = engine.join(1);
+            engine.attach(tag, Arc::clone(&staging), Arc::new(DiskCache::open(dir, 0)));
+            (tag, staging)
+        });
+        let [(first, full), (second, empty)] = &volumes;
+        assert_eq!(engine.staging_full(*first, 1), None, "each has its own budget");
+        engine.set_disk_budget(DiskBudget { staging: 1000, cache: 0 });
+        let stage = |staging: &Staging, bytes| {
+            let id = SegmentId { epoch: Epoch(1), nonce: Nonce(1) };
+            drop(staging.reserve(Ino(2), staging.staged_bytes(), bytes, &mut || id));
+        };
+        // Its own part is 250, and the common half 500.
+        stage(full, 750);
+        assert_eq!(engine.staging_full(*first, 1), Some(true));
+        assert_eq!(engine.staging_full(*second, 250), Some(false));
+        stage(empty, 200);
+        assert_eq!((engine.staging_full(*second, 50), engine.staging_full(*second, 51)), (Some(false), Some(true)));
     }
 
     #[test]

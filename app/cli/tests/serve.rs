@@ -164,6 +164,30 @@ fn a_reload_applies_what_it_can_without_dropping_a_mount() {
 }
 
 #[test]
+fn commands_go_through_the_daemon_and_leave_it_running() {
+    if !can_mount() {
+        return;
+    }
+    let world = World::new();
+    world.configure(&["a"], "");
+    let mut daemon = Daemon::start(&world);
+    fs::write(world.path("a/file"), "x").unwrap();
+    assert_eq!(world.ok(&["flush", "a", "--json"]).json()["waiting_bytes"], 0);
+    fs::write(world.path("a/file"), "y").unwrap();
+    assert!(world.ok(&["checkpoint", "a", "--json"]).json()["lsn"].as_u64().unwrap() > 0);
+    world.run(&["volume", "delete", "a"]).fails(1, "mounted on", "proxyfs unmount");
+    world.ok(&["volume", "release", "a"]);
+    assert_eq!(world.ok(&["status", "a", "--json"]).json()["mounted"], false);
+    world.ok(&["fsck", "a", "--data"]);
+    let place = world.path("a").display().to_string();
+    world.ok(&["mount", "a", &place]);
+    world.run(&["mount", "a", &place]).fails(1, "mounted on", "unmount it first");
+    world.ok(&["unmount", &place]);
+    daemon.stop();
+    world.run(&["reload"]).fails(1, "no daemon runs here", "proxyfs serve");
+}
+
+#[test]
 fn sighup_reloads_too() {
     if !can_mount() {
         return;

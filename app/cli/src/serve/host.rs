@@ -160,15 +160,13 @@ impl Host {
         let entries = Registry::new(self.paths.registry()).load()?;
         let mut volumes = self.volumes.write();
         for (name, entry) in &entries {
+            // One line that makes no sense is that volume's trouble alone; commands on it say so.
+            let Ok(wanted) = registered(entry) else { continue };
             match volumes.get(name) {
-                Some(known) if known.wanted().configured => {}
-                Some(known) => {
-                    let wanted = registered(entry)?;
-                    if known.live().is_none() && known.wanted() != wanted {
-                        known.edit(|w| *w = wanted);
-                    }
-                }
-                None => drop(volumes.insert(name.clone(), Hosted::new(name, registered(entry)?))),
+                Some(known) if known.wanted().configured || known.live().is_some() => {}
+                Some(known) if known.wanted() != wanted => known.edit(|w| *w = wanted),
+                Some(_) => {}
+                None => drop(volumes.insert(name.clone(), Hosted::new(name, wanted))),
             }
         }
         volumes.retain(|name, known| {

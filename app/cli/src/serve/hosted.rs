@@ -71,6 +71,15 @@ pub(crate) struct Wanted {
 pub(crate) struct MountWish {
     pub(crate) kept: KeptMount,
     pub(crate) take_over: bool,
+    /// The task that tries, if it is not a person.
+    keeper: Option<u64>,
+}
+
+impl MountWish {
+    /// A mount that somebody asked for.
+    pub(crate) fn new(kept: KeptMount, take_over: bool) -> Self {
+        Self { kept, take_over, keeper: None }
+    }
 }
 
 /// How a volume is.
@@ -179,11 +188,16 @@ impl Hosted {
         tokio::spawn(async move {
             let mut keep = hosted.keep.subscribe();
             let mut wait = RETRY_FIRST;
-            let wish = MountWish { kept, take_over: false };
+            let wish = MountWish { keeper: Some(own), ..MountWish::new(kept, false) };
+            let mut said = None;
             while *keep.borrow_and_update() == own {
                 match hosted.mount(&host, &wish, &|_| {}).await {
                     Ok(_) => return,
-                    Err(failure) => tracing::warn!(volume = hosted.name, "{failure}"),
+                    Err(failure) if said.as_ref() == Some(&failure) => {}
+                    Err(failure) => {
+                        tracing::warn!(volume = hosted.name, "{failure}");
+                        said = Some(failure);
+                    }
                 }
                 host.first_attempts.notify_waiters();
                 tokio::select! {
@@ -248,9 +262,10 @@ impl Hosted {
         tell(format!("Opening {subject}."));
         let engine = Arc::clone(&host.engine);
         let volume = target.open_on(engine, opened.store, &host.paths, "mount", settings.clone()).await?;
-        if host.is_stopping() {
+        // It may have taken long.
+        if host.is_stopping() || wish.keeper.is_some_and(|own| *self.keep.borrow() != own) {
             give_up(volume).await;
-            return Err(Failure::new("mount", subject, "the daemon is stopping", "mount it when it runs again"));
+            return Err(Failure::new("mount", subject, "it is not wanted any more", "mount it again"));
         }
         volume.hold_uploads(host.holds_uploads());
         let plan = Plan { target: target.clone(), mount_point: wish.kept.mount_point.clone(), settings };

@@ -172,7 +172,7 @@ impl Desk {
             answered(options::check(key, value))?;
         }
         let kept = KeptMount { mount_point, read_only: mount.read_only, options: mount.options };
-        let wish = MountWish { kept, take_over: mount.take_over };
+        let wish = MountWish::new(kept, mount.take_over);
         let live = answered(self.0.mount(name.as_str(), wish, true, &|line| progress.say(line)).await)?;
         if mount.take_over {
             publish(&self.0.events, Some(name.as_str()), EventKind::TakenOver, json!({}));
@@ -230,7 +230,7 @@ impl Desk {
         }
         match place {
             Some(kept) => {
-                let wish = MountWish { kept, take_over: true };
+                let wish = MountWish::new(kept, true);
                 answered(self.0.mount(name.as_str(), wish, true, &|line| progress.say(line)).await)?;
             }
             None => self.bring_in(&hosted, "take over", true).await?,
