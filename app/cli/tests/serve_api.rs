@@ -63,14 +63,14 @@ fn a_volume_is_created_mounted_edited_released_and_deleted() {
         assert_eq!(kind(client.take_over(&a, quietly).await), Kind::Conflict);
         assert_eq!(kind(client.forget(&a).await), Kind::Conflict);
 
-        let edit =
-            json!({ "label": "Photos", "options": { "read_cache_weight": "5", "max_flush_time": "2s", "oops": "1" } });
+        let edit = json!({ "label": "Photos", "options": { "read_cache_weight": "5", "max_flush_time": "2s", "memory_budget": "1GiB", "oops": "1" } });
         let applied = client.edit(&a, &body(edit)).await.unwrap();
         assert_eq!(
             (applied.applied, applied.needs_remount),
             (vec!["read_cache_weight".to_owned(), "label".to_owned()], vec!["max_flush_time".to_owned()],)
         );
-        assert_eq!(applied.refused[0].what, "oops");
+        let refused: Vec<&str> = applied.refused.iter().map(|r| r.what.as_str()).collect();
+        assert_eq!(refused, ["memory_budget", "oops"]);
         let detail = client.volume(&a).await.unwrap();
         assert_eq!((detail.label.as_deref(), detail.options["max_flush_time"].as_str()), (Some("Photos"), "2s"));
 
@@ -213,6 +213,7 @@ fn caches_and_limits_change_while_volumes_are_mounted() {
         assert_eq!((limits.upload, limits.download), (Some(1 << 20), None));
         let lifted = client.edit_limits(&body(json!({ "upload": null }))).await.unwrap();
         assert_eq!(lifted.upload, None);
+        assert_eq!(kind(client.edit_limits(&body(json!({ "download": 0 }))).await), Kind::Invalid);
         assert!(client.problems().await.unwrap().problems.is_empty());
     });
     daemon.stop();

@@ -56,6 +56,8 @@ struct Found {
     claimed: bool,
     /// Numbers of the heads in the store, as far as they are known.
     heads: Vec<u64>,
+    /// Why the store could not be asked, if it could not.
+    away: Option<Error>,
 }
 
 impl Volume {
@@ -243,7 +245,7 @@ async fn find_online(env: &Env, store: &Arc<dyn ObjectStore>, options: &VolumeOp
     }
     let table = read_table(&storage, &newest).await?;
     if options.read_only {
-        return Ok(Found { meta, head: newest, table, owner, claimed: true, heads });
+        return Ok(Found { meta, head: newest, table, owner, claimed: true, heads, away: None });
     }
     check_claimable(&newest, &owner, options)?;
     check_root(&storage, &newest).await?;
@@ -259,7 +261,8 @@ async fn find_online(env: &Env, store: &Arc<dyn ObjectStore>, options: &VolumeOp
     let head_seq = head.seq;
     keep_copy(env, HEAD_COPY, &head.encode_object())?;
     keep_copy(env, TABLE_COPY, &table.encode_frame())?;
-    Ok(Found { meta, head, table, owner, claimed: true, heads: heads.into_iter().chain([head_seq]).collect() })
+    let heads = heads.into_iter().chain([head_seq]).collect();
+    Ok(Found { meta, head, table, owner, claimed: true, heads, away: None })
 }
 
 /// Number of the newest head that this host has seen; 0 if none.
@@ -290,7 +293,7 @@ fn find_offline(env: &Env, error: Error) -> Result<Found> {
         return Err(error);
     }
     tracing::warn!(volume = %meta.name, "mounting without the store: {error}");
-    Ok(Found { meta, heads: vec![head.seq], head, table, owner, claimed: false })
+    Ok(Found { meta, heads: vec![head.seq], head, table, owner, claimed: false, away: Some(error) })
 }
 
 /// The copy of volume.json: its bytes and their CRC-32C, as a volume whose layout was misread would be written to the wrong places.
@@ -322,7 +325,7 @@ async fn assemble(
     found: Found,
     (tag, cache): (u32, Arc<crate::frame_cache::FrameCache>),
 ) -> Result<(Arc<Shared>, Publisher)> {
-    let Found { meta, head, table, owner, claimed, heads } = found;
+    let Found { meta, head, table, owner, claimed, heads, away } = found;
     let mut storage = Storage::new(store, meta.layout, options.operation_timeout);
     storage.pace = Arc::clone(&engine.pace);
     let storage = Arc::new(storage);
@@ -422,6 +425,9 @@ async fn assemble(
         opened: tokio::sync::watch::channel(false).0,
     });
     shared.note_recovered(&head);
+    if let Some(error) = &away {
+        shared.problem(error);
+    }
     if !shared.options.read_only {
         let header = shared.log_header(last.next());
         shared.log.rotate(last.next(), header);

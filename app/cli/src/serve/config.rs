@@ -499,7 +499,7 @@ mod tests {
         ("[cache]\nmemory_budget = \"1MiB\"\n", (2, 17), "the least is 32MiB", "takes size"),
         ("[cache]\ndisk_budget = \"1GiB\"\ndisk_cache = \"2GiB\"\n", (3, 14), "larger than `disk_budget`", "smaller"),
         ("[limits]\nupload = true\n", (2, 10), "not true", "takes size"),
-        ("[limits]\nupload = \"0\"\n", (2, 10), "nothing would ever", "upload takes"),
+        ("[limits]\nupload = \"0\"\n", (2, 10), "the least is 1KiB", "upload takes"),
         ("cache = 3\n", (1, 1), "should be a table", "[cache]"),
         ("[cache\n", (1, 7), "", "TOML"),
         ("[daemon]\nsocket = \"a/b\"\n", (2, 10), "not an absolute path", "socket takes path"),

@@ -240,7 +240,7 @@ impl Control for Desk {
     }
 
     async fn edit_limits(&self, edit: EditLimits) -> Outcome<Limits> {
-        Ok(self.change_limits(edit))
+        self.change_limits(edit)
     }
 
     async fn credentials(&self) -> Outcome<Vec<CredentialInfo>> {

@@ -61,6 +61,8 @@ impl<T> From<&Key<T>> for Shown {
 
 /// Smallest memory budget that a daemon works with.
 pub(crate) const MEMORY_MIN: u64 = 32 << 20;
+/// Smallest limit of transfer: below, every deadline would pass.
+pub(crate) const RATE_MIN: u64 = 1 << 10;
 /// Smallest disk budget.
 pub(crate) const DISK_MIN: u64 = 64 << 20;
 
@@ -364,7 +366,7 @@ fn rate(value: &Value) -> Result<Option<u64>, String> {
     match value {
         Value::Text(text) if text == "off" => Ok(None),
         Value::Text(text) => match parse_size(text)? {
-            0 => Err("nothing would ever be transferred; write \"off\" for no limit".to_owned()),
+            n if n < RATE_MIN => Err("it is too small; the least is 1KiB, and \"off\" is no limit".to_owned()),
             n => Ok(Some(n)),
         },
         other => expected("a size in quotes, such as \"2MiB\", or \"off\"", other),

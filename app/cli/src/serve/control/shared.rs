@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::serve::answers;
 use crate::serve::events::unix_now;
 use crate::serve::hosted::Live;
-use crate::serve::keys::{DISK_MIN, MEMORY_MIN};
+use crate::serve::keys::{DISK_MIN, MEMORY_MIN, RATE_MIN};
 use crate::units::show_size;
 
 impl Desk {
@@ -126,13 +126,20 @@ impl Desk {
     }
 
     /// Changes limits until the daemon ends or reads its configuration anew.
-    pub(super) fn change_limits(&self, edit: EditLimits) -> Limits {
+    pub(super) fn change_limits(&self, edit: EditLimits) -> Outcome<Limits> {
         let pace = self.0.engine.pace();
+        if [edit.upload, edit.download].iter().any(|l| l.flatten().is_some_and(|rate| rate < RATE_MIN)) {
+            let why = format!(
+                "a limit is at least {} a second; null lifts it, and a pause holds uploads",
+                show_size(RATE_MIN)
+            );
+            return Err(Problem::invalid("the request's body", why));
+        }
         for (limit, wanted) in [(&pace.upload, edit.upload), (&pace.download, edit.download)] {
             if let Some(rate) = wanted {
                 limit.set(rate);
             }
         }
-        Limits { upload: pace.upload.get(), download: pace.download.get() }
+        Ok(Limits { upload: pace.upload.get(), download: pace.download.get() })
     }
 }

@@ -24,6 +24,7 @@ use crate::credentials::named;
 use crate::failure::Failure;
 use crate::options::{self, Given, Settings};
 use crate::registry::{KeptMount, Registry};
+use crate::serve::config::SHARED_OPTIONS;
 use crate::serve::control::credentials::usable;
 use crate::serve::delete::delete_objects;
 use crate::serve::events::publish;
@@ -87,6 +88,11 @@ impl Desk {
         }
         let mut given = wanted.options.clone();
         for (key, value) in edit.options {
+            if SHARED_OPTIONS.contains(&key.as_str()) {
+                let why = "it is for all volumes together: PATCH /v1/caches, or the section [cache]".to_owned();
+                done.refused.push(Refused { what: key, why });
+                continue;
+            }
             let checked =
                 if value.is_empty() && options::is_known(&key) { Ok(()) } else { options::check(&key, &value) };
             match checked {
