@@ -61,12 +61,11 @@ const TOKEN_CHARS_MIN: usize = 16;
 /// Hosts the configured volumes until it is told to stop; or only checks the configuration.
 pub(crate) async fn run(paths: &Paths, style: Style, args: &Serve) -> Outcome {
     let file = args.config.clone().unwrap_or_else(|| paths.config_file());
-    let there = args.config.is_some() || file.exists();
-    let config = if there { config::load(&file)? } else { Config::default() };
+    let file = absolute(&file)?;
+    let config = if args.config.is_some() { config::load(&file)? } else { config::load_if_there(&file)? };
     if args.check {
-        return checked(style, there.then_some(&file), &config);
+        return checked(style, &file, &config);
     }
-    let file = if there { Some(absolute(&file)?) } else { None };
     let _one = lock(paths)?;
     let host = Host::new(paths.clone(), file, config.clone(), logging::kept());
     host.adopt(&config)?;
@@ -111,11 +110,15 @@ pub(crate) async fn run(paths: &Paths, style: Style, args: &Serve) -> Outcome {
 }
 
 /// Says that the configuration is right.
-fn checked(style: Style, file: Option<&PathBuf>, config: &Config) -> Outcome {
+fn checked(style: Style, file: &Path, config: &Config) -> Outcome {
     let names: Vec<&String> = config.volumes.keys().collect();
-    style.show(&json!({ "config": file, "valid": true, "volumes": names }), || match file {
-        Some(file) => format!("{} is right: {} volumes.", file.display(), names.len()),
-        None => "There is no configuration; the defaults hold.".to_owned(),
+    let there = file.exists();
+    style.show(&json!({ "config": there.then_some(file), "valid": true, "volumes": names }), || {
+        if there {
+            format!("{} is right: {} volumes.", file.display(), names.len())
+        } else {
+            format!("There is no {}; the defaults hold.", file.display())
+        }
     });
     Ok(())
 }

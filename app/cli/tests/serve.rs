@@ -194,7 +194,6 @@ fn sighup_reloads_too() {
     }
     let world = World::new();
     world.create(&["a"]);
-    world.write_config("");
     let mut daemon = Daemon::start(&world);
     world.configure(&["a"], "");
     daemon.signal(Signal::HUP);

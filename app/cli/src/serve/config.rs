@@ -153,6 +153,11 @@ pub(crate) fn load(file: &Path) -> Outcome<Config> {
     })
 }
 
+/// The same, where no file means all defaults.
+pub(crate) fn load_if_there(file: &Path) -> Outcome<Config> {
+    if file.exists() { load(file) } else { Ok(Config::default()) }
+}
+
 /// Reads a text; of all mistakes the first in the text.
 pub(crate) fn understand(text: &str) -> Result<Config, Mistake> {
     let document = parse(text)?;

@@ -88,7 +88,7 @@ impl Control for Desk {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             started: self.0.started,
-            config: self.0.config_file.as_ref().map(|file| file.display().to_string()),
+            config: Some(&self.0.config_file).filter(|f| f.exists()).map(|f| f.display().to_string()),
         })
     }
 

@@ -37,7 +37,8 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) paths: Paths,
-    pub(crate) config_file: Option<PathBuf>,
+    /// Need not be there: then all defaults hold.
+    pub(crate) config_file: PathBuf,
     pub(crate) engine: Arc<Engine>,
     pub(crate) events: Arc<Ring<News>>,
     pub(crate) logs: Arc<Ring<LogLine>>,
@@ -56,12 +57,7 @@ pub(crate) struct Host {
 
 impl Host {
     /// A daemon with its budgets and limits, and no volume yet.
-    pub(crate) fn new(
-        paths: Paths,
-        config_file: Option<PathBuf>,
-        config: Config,
-        logs: Arc<Ring<LogLine>>,
-    ) -> Arc<Self> {
+    pub(crate) fn new(paths: Paths, config_file: PathBuf, config: Config, logs: Arc<Ring<LogLine>>) -> Arc<Self> {
         let engine = Engine::new(&EngineOptions { memory_budget: config.cache.memory_budget });
         engine.set_disk_budget(config.cache.disk());
         engine.pace().upload.set(config.limits.upload);

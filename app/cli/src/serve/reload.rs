@@ -21,8 +21,7 @@ impl Host {
     /// Reads the configuration anew. A file with a mistake changes nothing.
     pub(crate) async fn reload(self: &Arc<Self>) -> Outcome<Applied> {
         let _one = self.reloading.lock().await;
-        let Some(file) = &self.config_file else { return Ok(Applied::default()) };
-        let new = config::load(file)?;
+        let new = config::load_if_there(&self.config_file)?;
         notify::reloading();
         let old = self.config();
         let mut done = Applied::default();

@@ -79,7 +79,7 @@ impl Desk {
         let mut done = Applied::default();
         let wanted = hosted.wanted();
         if wanted.configured {
-            let file = self.0.config_file.as_ref().map(|f| f.display().to_string()).unwrap_or_default();
+            let file = self.0.config_file.display();
             let refuse =
                 |what: String| Refused { what, why: format!("it stands in {file}: edit it there, then reload") };
             done.refused.extend(edit.options.into_keys().map(refuse));
