@@ -248,9 +248,10 @@ impl Host {
     pub(crate) async fn unmount(self: &Arc<Self>, name: &str, force: bool, tell: Tell<'_>) -> Outcome<Ended> {
         let hosted = self.get(name)?;
         let patience = if force { Duration::ZERO } else { BUSY_PATIENCE };
-        let ended = hosted.unmount(self, patience, CLOSE_PATIENCE, tell).await?;
+        let ended = hosted.unmount(self, patience, CLOSE_PATIENCE, tell).await;
+        // Also after an end that went wrong: it is not to come back by itself.
         self.forget_mount(&hosted)?;
-        ended.ok_or_else(|| {
+        ended?.ok_or_else(|| {
             let advice = "look where volumes are mounted: proxyfs status";
             Failure::new("unmount", hosted.subject(), "it is not mounted", advice)
         })

@@ -175,15 +175,20 @@ impl Hosted {
         self.nudge.notify_one();
     }
 
-    fn become_(&self, current: Current) {
+    fn set_current(&self, current: Current) {
         *self.current.write() = current;
     }
 
-    /// Mounts in a task of its own, and tries again until it is mounted or not wanted any more.
-    pub(crate) fn keep_mounted(self: &Arc<Self>, host: &Arc<Host>, kept: KeptMount) -> tokio::task::JoinHandle<()> {
+    /// Mounts in a task of its own, and tries again until it is mounted or [`Hosted::let_go`] ends it.
+    pub(crate) fn keep_mounted(self: &Arc<Self>, host: &Arc<Host>, kept: KeptMount) {
         let own = self.keepers.fetch_add(1, Ordering::Relaxed) + 1;
         self.keep.send_replace(own);
-        self.become_(Current::Opening(None));
+        {
+            let mut current = self.current.write();
+            if matches!(*current, Current::Idle | Current::Failed(_)) {
+                *current = Current::Opening(None);
+            }
+        }
         let (hosted, host) = (Arc::clone(self), Arc::clone(host));
         tokio::spawn(async move {
             let mut keep = hosted.keep.subscribe();
@@ -207,7 +212,7 @@ impl Hosted {
                 }
                 wait = (wait * 2).min(RETRY_MAX);
             }
-        })
+        });
     }
 
     /// Ends the trying.
@@ -232,19 +237,19 @@ impl Hosted {
             Current::Opening(why) => why,
             Current::Idle | Current::Mounted(_) => None,
         };
-        self.become_(Current::Opening(before));
+        self.set_current(Current::Opening(before));
         let outcome = self.try_mount(host, wish, tell).await;
         self.attempts.fetch_add(1, Ordering::Relaxed);
         match &outcome {
             Ok(live) => {
-                self.become_(Current::Mounted(Arc::clone(live)));
+                self.set_current(Current::Mounted(Arc::clone(live)));
                 self.watch_end(host, live);
             }
             Err(failure) if failure.sort == Sort::Unavailable && self.is_kept() => {
-                self.become_(Current::Opening(Some(failure.clone())));
+                self.set_current(Current::Opening(Some(failure.clone())));
             }
-            Err(failure) if self.is_kept() => self.become_(Current::Failed(failure.clone())),
-            Err(_) => self.become_(Current::Idle),
+            Err(failure) if self.is_kept() => self.set_current(Current::Failed(failure.clone())),
+            Err(_) => self.set_current(Current::Idle),
         }
         host.first_attempts.notify_waiters();
         host.volume_changed(self);
@@ -386,7 +391,7 @@ impl Hosted {
         self.let_go();
         let _work = self.work.lock().await;
         let Some(live) = self.live() else {
-            self.become_(Current::Idle);
+            self.set_current(Current::Idle);
             host.volume_changed(self);
             return Ok(None);
         };
@@ -414,7 +419,7 @@ impl Hosted {
         host.keep_counts(&self.name, live.counters.usage());
         live.server.lock().take();
         remove_socket(&state_dir);
-        self.become_(Current::Idle);
+        self.set_current(Current::Idle);
         host.volume_changed(self);
         let report = closed.map_err(|e| Failure::engine("close", &self.subject(), &e))?;
         Ok(Ended {
