@@ -115,6 +115,10 @@ pub const DIRTY_META_MIN: u64 = 1 << 20;
 /// Wait before a segment is uploaded afresh after a failure that was not the store's.
 pub const BACKOFF_UPLOAD: Duration = Duration::from_secs(1);
 
+/// Operations replayed at a mount from which on a checkpoint is asked for at once: a server that is killed again and again before its
+/// first checkpoint would replay a longer log each time.
+pub const REPLAYED_MAX: u64 = 10_000;
+
 /// Seconds that a listing may lag behind a put: a head is deleted only when its successors are older than this, so that a listing
 /// always shows some head to go on from.
 pub const LISTING_LAG_SECS: i64 = 60;

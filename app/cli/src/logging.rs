@@ -27,8 +27,9 @@ const VARIABLE: &str = "PROXYFS_LOG";
 const SECRETIVE: &[&str] = &["aws", "h2", "hyper", "keyring", "rustls", "secret_service", "zbus", "zvariant"];
 
 /// Added to the default level: the FUSE library calls it an error when the kernel no longer waits for a reply, as after an interrupted
-/// request. What goes wrong for a user is logged by this program's own targets.
-const QUIET: &str = "fuser=off";
+/// request, and the AWS libraries warn of each place that has no credentials, with all their internals. What goes wrong for a user is
+/// said by this program itself.
+const QUIET: &str = "fuser=off,aws_config=off";
 
 /// The filter when none is given. In the background `info`, as nobody looks at the terminal; else `warn`.
 fn default_filter(background: bool) -> String {
@@ -121,12 +122,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_shows_errors_of_the_program_and_none_of_the_fuse_library() {
+    fn the_default_shows_errors_of_the_program_and_none_of_its_libraries() {
         for background in [false, true] {
             let filter = EnvFilter::try_new(default_filter(background)).expect("a filter");
             let subscriber = tracing_subscriber::registry().with(filter);
             tracing::subscriber::with_default(subscriber, || {
                 assert!(!tracing::enabled!(target: "fuser::reply", tracing::Level::ERROR));
+                assert!(!tracing::enabled!(target: "aws_config::meta::credentials::chain", tracing::Level::WARN));
                 assert!(tracing::enabled!(target: "proxyfs_core::volume", tracing::Level::WARN));
                 assert!(tracing::enabled!(target: "proxyfs_fuse::adapter", tracing::Level::ERROR));
                 assert_eq!(tracing::enabled!(target: "proxyfs", tracing::Level::INFO), background);

@@ -20,7 +20,7 @@ use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout::{LOG_PREFIX, head_key, parse_log_path};
 use crate::format::{FormatError, FormatResult, Head, ObjectTable, Tier, VolumeMeta};
-use crate::limits::{DISK_RESERVE_BYTES, MOUNT_PATIENCE};
+use crate::limits::{DISK_RESERVE_BYTES, MOUNT_PATIENCE, REPLAYED_MAX};
 use crate::locks::LockTable;
 use crate::ops;
 use crate::store::{ObjectKey, ObjectStore};
@@ -433,6 +433,9 @@ async fn assemble(
         shared.log.rotate(last.next(), header);
         shared.make_root().await?;
         shared.settle_intents(&mut publisher).await?;
+        if replayed >= REPLAYED_MAX {
+            shared.checkpoints.request();
+        }
     }
     Ok((shared, publisher))
 }

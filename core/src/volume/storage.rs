@@ -79,11 +79,21 @@ impl Storage {
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T> {
         match tokio::time::timeout(self.timeout, call).await {
-            Ok(outcome) => outcome.map_err(|e| store_error(what, key, e)),
+            Ok(outcome) => outcome.map_err(|e| self.explain(store_error(what, key, e))),
             Err(_) => Err(Error::new(
                 ErrorKind::Unavailable,
                 format!("cannot {what} object {key}: no answer from {} in {:?}", self.store.describe(), self.timeout),
             )),
+        }
+    }
+}
+
+impl Storage {
+    /// Says which store refused, as it may be another than somebody thinks.
+    fn explain(&self, error: Error) -> Error {
+        match error.kind() {
+            ErrorKind::Denied => error.context_prefix(&format!("{} refuses these credentials", self.store.describe())),
+            _ => error,
         }
     }
 }

@@ -87,13 +87,16 @@ impl Mount {
         Some(kib * 1024)
     }
 
-    /// Unmounts by the program's own command and waits for the server's end.
+    /// Unmounts by the program's own command and waits for the server's end. The store must be there, and take everything.
     ///
     /// # Errors
-    /// When the command or the server fails or takes too long.
+    /// When the command or the server fails or takes too long, or something is left on this machine.
     pub fn unmount(mut self) -> Result<()> {
         let dir = self.dir.to_string_lossy().into_owned();
-        self.home.run(&["unmount", &dir]).with_context(|| self.log())?;
+        let said = self.home.run(&["unmount", &dir]).with_context(|| self.log())?;
+        if !said.contains("Everything is in the store") {
+            bail!("{said}\n{}", self.log());
+        }
         let Some(mut server) = self.server.take() else { return Ok(()) };
         match wait_child(&mut server, UNMOUNT_LIMIT)? {
             Some(status) if status.success() => Ok(()),

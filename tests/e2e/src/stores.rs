@@ -46,8 +46,10 @@ pub enum Conditional {
     Atomic,
     /// Honoured in sequence, but two racers may win.
     InSequence,
-    /// Ignored or refused.
-    Missing,
+    /// Taken as if there were no condition.
+    Ignored,
+    /// Answered by an error, whether or not the name is free.
+    Refused,
 }
 
 impl StoreKind {
@@ -72,7 +74,8 @@ impl StoreKind {
         match self {
             Self::Seaweed | Self::Ceph => Conditional::Atomic,
             Self::Swift => Conditional::InSequence,
-            Self::SwiftS3 | Self::Garage => Conditional::Missing,
+            Self::SwiftS3 => Conditional::Refused,
+            Self::Garage => Conditional::Ignored,
         }
     }
 }
@@ -156,8 +159,13 @@ impl Server for RealStore {
         self.front()?.resume()
     }
 
-    fn is_fencing(&self) -> bool {
-        self.kind.conditional() == Conditional::Atomic
+    fn weakness(&self) -> Option<&'static str> {
+        match self.kind.conditional() {
+            Conditional::Atomic => None,
+            Conditional::InSequence => Some("does not create objects atomically"),
+            Conditional::Ignored => Some("lets several conditional writes of one name succeed"),
+            Conditional::Refused => Some("refuses conditional writes"),
+        }
     }
 }
 

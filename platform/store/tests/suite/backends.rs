@@ -11,12 +11,30 @@ use proxyfs_store::retry::RetryPolicy;
 use proxyfs_store::url::StoreUrl;
 use proxyfs_store::{Credentials, FaultStore, LocalStore, MemStore, Retry, StoreOptions, open_store};
 
+/// What a store does with a conditional put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Create {
+    /// One of several racers wins.
+    Atomic,
+    /// Honoured in sequence; several racers may win.
+    InSequence,
+    /// Taken as if there were no condition.
+    Ignored,
+    /// Answered by an error.
+    Refused,
+}
+
+impl Create {
+    /// Whether a name that is taken is refused and a free one is not.
+    pub(crate) fn is_honoured(self) -> bool {
+        matches!(self, Self::Atomic | Self::InSequence)
+    }
+}
+
 /// A store under test and what it promises.
 pub(crate) struct Backend {
     pub(crate) store: Arc<dyn ObjectStore>,
-    pub(crate) atomic_create: bool,
-    /// Whether a conditional put is honoured at all.
-    pub(crate) conditional_put: bool,
+    pub(crate) create: Create,
     pub(crate) creates_containers: bool,
     /// Servers and directories that end with the test.
     _keep: Box<dyn Any + Send + Sync>,
@@ -24,22 +42,19 @@ pub(crate) struct Backend {
 
 impl Backend {
     fn new(store: Arc<dyn ObjectStore>, keep: impl Any + Send + Sync) -> Option<Self> {
-        Some(Self {
-            store,
-            atomic_create: true,
-            conditional_put: true,
-            creates_containers: true,
-            _keep: Box::new(keep),
-        })
+        Some(Self { store, create: Create::Atomic, creates_containers: true, _keep: Box::new(keep) })
     }
 
-    /// The same as weak as `PROXYFS_TEST_CONDITIONAL_PUT` says: `atomic` (the default), `in-sequence` or `missing`.
+    /// The same as weak as `PROXYFS_TEST_CONDITIONAL_PUT` says: `atomic` (the default), `in-sequence`, `ignored` or `refused`.
     fn declared(self) -> Self {
-        match std::env::var("PROXYFS_TEST_CONDITIONAL_PUT").as_deref() {
-            Ok("missing") => Self { atomic_create: false, conditional_put: false, ..self },
-            Ok("in-sequence") => Self { atomic_create: false, ..self },
-            _ => self,
-        }
+        let create = match std::env::var("PROXYFS_TEST_CONDITIONAL_PUT").as_deref() {
+            Ok("in-sequence") => Create::InSequence,
+            Ok("ignored") => Create::Ignored,
+            Ok("refused") => Create::Refused,
+            Ok("atomic") | Err(_) => Create::Atomic,
+            Ok(other) => panic!("PROXYFS_TEST_CONDITIONAL_PUT cannot be `{other}`"),
+        };
+        Self { create, ..self }
     }
 }
 
@@ -95,8 +110,10 @@ pub(crate) async fn real_s3(test: &str) -> Option<Backend> {
     let url = named_by("PROXYFS_TEST_S3_URL")?;
     let StoreUrl::S3(mut s3) = url else { panic!("PROXYFS_TEST_S3_URL must be an s3:// URL") };
     s3.prefix = format!("{}/{}", s3.prefix, unique(test)).trim_matches('/').to_owned();
-    let store = open_store(&StoreUrl::S3(s3), &StoreOptions::default()).await.unwrap();
-    Some(Backend { creates_containers: false, ..Backend::new(store, ())? }.declared())
+    let create_containers = std::env::var_os("PROXYFS_TEST_CREATE_CONTAINERS").is_some();
+    let options = StoreOptions { create_containers, ..Default::default() };
+    let store = open_store(&StoreUrl::S3(s3), &options).await.unwrap();
+    Some(Backend { creates_containers: create_containers, ..Backend::new(store, ())? }.declared())
 }
 
 pub(crate) async fn real_swift(test: &str) -> Option<Backend> {
@@ -105,7 +122,7 @@ pub(crate) async fn real_swift(test: &str) -> Option<Backend> {
     swift.prefix = format!("{}/{}", swift.prefix, unique(test)).trim_matches('/').to_owned();
     let options = StoreOptions { create_containers: true, ..Default::default() };
     let store = open_store(&StoreUrl::Swift(swift), &options).await.unwrap();
-    Some(Backend { atomic_create: false, ..Backend::new(store, ())? })
+    Some(Backend { create: Create::InSequence, ..Backend::new(store, ())? })
 }
 
 fn named_by(variable: &str) -> Option<StoreUrl> {

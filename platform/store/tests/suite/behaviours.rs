@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use proxyfs_core::store::{GetRange, ListPage, ObjectKey, ObjectStore, PutMode, StoreErrorKind, StoreResult};
+use proxyfs_core::store::{
+    ConditionalPut, GetRange, ListPage, ObjectKey, ObjectStore, PutMode, StoreErrorKind, StoreResult,
+};
 
-use crate::backends::Backend;
+use crate::backends::{Backend, Create};
 
 /// More than one page of any store.
 const MANY: usize = 1_100;
+/// Creates of one name at once.
+const RACERS: usize = 8;
 
 fn body(text: &str) -> Vec<Bytes> {
     vec![Bytes::copy_from_slice(text.as_bytes())]
@@ -108,7 +112,7 @@ pub(crate) async fn large_chunked_bodies_read_back(backend: &Backend) {
         at = end;
     }
     let key = ObjectKey::home("data/00/large");
-    let mode = if backend.conditional_put { PutMode::CreateNew } else { PutMode::Fresh };
+    let mode = if backend.create.is_honoured() { PutMode::CreateNew } else { PutMode::Fresh };
     backend.store.put(&key, chunks, mode).await.unwrap();
     assert_eq!(backend.store.len(&key).await.unwrap(), whole.len() as u64);
     assert!(backend.store.get(&key, GetRange::Full).await.unwrap() == whole);
@@ -198,47 +202,74 @@ pub(crate) async fn deleted_objects_are_gone(backend: &Backend) {
     assert!(backend.store.delete(&[]).await.unwrap().is_empty());
 }
 
-pub(crate) async fn create_new_refuses_other_content_and_accepts_its_own(backend: &Backend) {
-    if !backend.conditional_put {
-        println!("skipped: this backend does not promise conditional creation");
-        return;
-    }
+pub(crate) async fn create_new_treats_a_taken_name_as_promised(backend: &Backend) {
     let key = ObjectKey::home("head/0000000000000001");
     let create = |text| backend.store.put(&key, body(text), PutMode::CreateNew);
-    create("mine").await.unwrap();
-    assert_eq!(kind(create("else").await), StoreErrorKind::AlreadyExists);
-    assert_eq!(kind(create("mine too").await), StoreErrorKind::AlreadyExists);
-    // As a retry after a lost reply would.
-    create("mine").await.unwrap();
-    assert_eq!(backend.store.get(&key, GetRange::Full).await.unwrap(), "mine");
+    let read = || backend.store.get(&key, GetRange::Full);
+    match backend.create {
+        Create::Atomic | Create::InSequence => {
+            create("mine").await.unwrap();
+            assert_eq!(kind(create("else").await), StoreErrorKind::AlreadyExists);
+            assert_eq!(kind(create("mine too").await), StoreErrorKind::AlreadyExists);
+            // As a retry after a lost reply would.
+            create("mine").await.unwrap();
+            assert_eq!(read().await.unwrap(), "mine");
+        }
+        Create::Ignored => {
+            create("mine").await.unwrap();
+            create("else").await.unwrap();
+            assert_eq!(read().await.unwrap(), "else");
+        }
+        Create::Refused => {
+            assert_eq!(kind(create("mine").await), StoreErrorKind::Unsupported);
+            assert_eq!(kind(read().await), StoreErrorKind::NotFound);
+        }
+    }
 }
 
-pub(crate) async fn racing_creates_have_one_winner(backend: &Backend) {
-    if !backend.atomic_create {
-        println!("skipped: this backend does not promise atomic creation");
-        return;
+/// A store that lets several win must not say that it does not, and what it holds afterwards is one winner's.
+pub(crate) async fn racing_creates_have_as_many_winners_as_promised(backend: &Backend) {
+    if backend.create != Create::Atomic {
+        assert_ne!(backend.store.conditional_put(), ConditionalPut::Atomic);
     }
     for round in 0..10 {
         let key = ObjectKey::home(format!("head/{round:016x}"));
-        let racers: Vec<_> = (0..8)
-            .map(|racer| {
-                let (store, key) = (Arc::clone(&backend.store), key.clone());
-                tokio::spawn(async move {
-                    let text = format!("racer {racer}");
-                    (store.put(&key, body(&text), PutMode::CreateNew).await, text)
-                })
-            })
-            .collect();
-        let mut winners = Vec::new();
-        for racer in racers {
-            match racer.await.unwrap() {
-                (Ok(()), text) => winners.push(text),
-                (Err(e), _) => assert_eq!(e.kind, StoreErrorKind::AlreadyExists, "{e}"),
-            }
+        let winners = race(backend, &key).await;
+        let fits = match backend.create {
+            Create::Atomic => winners.len() == 1,
+            Create::InSequence => !winners.is_empty(),
+            Create::Ignored => winners.len() == RACERS,
+            Create::Refused => winners.is_empty(),
+        };
+        assert!(fits, "round {round}: {winners:?}");
+        match backend.store.get(&key, GetRange::Full).await {
+            Ok(content) => assert!(winners.iter().any(|w| *w == content), "{content:?} of {winners:?}"),
+            Err(e) => assert!(winners.is_empty() && e.kind == StoreErrorKind::NotFound, "{e}"),
         }
-        assert_eq!(winners.len(), 1, "round {round}: {winners:?}");
-        assert_eq!(backend.store.get(&key, GetRange::Full).await.unwrap(), winners[0]);
     }
+}
+
+/// Creates one name several times at once, each with its own content; those that succeeded.
+async fn race(backend: &Backend, key: &ObjectKey) -> Vec<String> {
+    let racers: Vec<_> = (0..RACERS)
+        .map(|racer| {
+            let (store, key) = (Arc::clone(&backend.store), key.clone());
+            tokio::spawn(async move {
+                let text = format!("racer {racer}");
+                (store.put(&key, body(&text), PutMode::CreateNew).await, text)
+            })
+        })
+        .collect();
+    let refusal =
+        if backend.create == Create::Refused { StoreErrorKind::Unsupported } else { StoreErrorKind::AlreadyExists };
+    let mut winners = Vec::new();
+    for racer in racers {
+        match racer.await.unwrap() {
+            (Ok(()), text) => winners.push(text),
+            (Err(e), _) => assert_eq!(e.kind, refusal, "{e}"),
+        }
+    }
+    winners
 }
 
 pub(crate) async fn containers_are_apart(backend: &Backend) {

@@ -1,6 +1,7 @@
 //! Whole mounts over real object stores: for each store the scenarios of the e2e crate and the store suite.
 //!
-//! A store whose programs are missing and cannot be had is skipped aloud. `PROXYFS_TEST_STORES` names the stores to run, by default all.
+//! A store whose programs are missing and cannot be had is skipped aloud. `PROXYFS_TEST_STORES` names the stores to run, by default all;
+//! `PROXYFS_TEST_SCENARIOS` a part of the names of the scenarios to run.
 
 use anyhow::{Context, Result};
 use proxyfs_e2e::scenarios::{ALL, Lab, Server};
@@ -14,10 +15,13 @@ use crate::tally::Tally;
 
 /// Chooses stores, by name, with commas.
 const STORES_VARIABLE: &str = "PROXYFS_TEST_STORES";
-/// Tell the store suite which store to run on, and what the store does with a conditional put.
+/// Chooses scenarios, by a part of their names.
+const SCENARIOS_VARIABLE: &str = "PROXYFS_TEST_SCENARIOS";
+/// Tell the store suite which store to run on, what the store does with a conditional put, and that it may make buckets.
 const S3_VARIABLE: &str = "PROXYFS_TEST_S3_URL";
 const SWIFT_VARIABLE: &str = "PROXYFS_TEST_SWIFT_URL";
 const CONDITIONAL_VARIABLE: &str = "PROXYFS_TEST_CONDITIONAL_PUT";
+const CONTAINERS_VARIABLE: &str = "PROXYFS_TEST_CREATE_CONTAINERS";
 
 /// Runs the area.
 pub(crate) fn run(session: &Session) -> Result<Tally> {
@@ -59,7 +63,8 @@ fn one(session: &Session, kind: StoreKind) -> Result<Tally> {
     let mut store = RealStore::start(kind, program.as_deref(), &dir.join("store")).context("starting the store")?;
     let mut lab = Lab::new(&programs.proxyfs, &dir.join("lab"), &mut store)?;
     let mut tally = Tally::default();
-    let scenarios: Vec<_> = ALL.iter().filter(|scenario| lab.suits(scenario)).collect();
+    let part = std::env::var(SCENARIOS_VARIABLE).unwrap_or_default();
+    let scenarios: Vec<_> = ALL.iter().filter(|s| lab.suits(s) && s.name.contains(&part)).collect();
     for scenario in scenarios {
         let begun = std::time::Instant::now();
         let outcome = (scenario.run)(&mut lab);
@@ -75,7 +80,7 @@ fn one(session: &Session, kind: StoreKind) -> Result<Tally> {
     Ok(tally)
 }
 
-/// The suite that every kind of store passes, on this one. The scenarios have made its bucket.
+/// The suite that every kind of store passes, on this one. It makes its bucket if no scenario has.
 fn store_suite(session: &Session, kind: StoreKind, store: &mut RealStore) -> Result<Tally> {
     let (variable, names) =
         if kind == StoreKind::Swift { (SWIFT_VARIABLE, "real_swift::") } else { (S3_VARIABLE, "real_s3::") };
@@ -84,10 +89,12 @@ fn store_suite(session: &Session, kind: StoreKind, store: &mut RealStore) -> Res
     let conditional = match kind.conditional() {
         Conditional::Atomic => "atomic",
         Conditional::InSequence => "in-sequence",
-        Conditional::Missing => "missing",
+        Conditional::Ignored => "ignored",
+        Conditional::Refused => "refused",
     };
     let mut variables = vec![(variable.to_owned(), store.url("suite")?)];
     variables.push((CONDITIONAL_VARIABLE.to_owned(), conditional.to_owned()));
+    variables.push((CONTAINERS_VARIABLE.to_owned(), "yes".to_owned()));
     variables.extend(store.variables());
     let variables: Vec<(&str, String)> = variables.iter().map(|(n, v)| (n.as_str(), v.clone())).collect();
     suite::run_with(session, &tests, &variables)
