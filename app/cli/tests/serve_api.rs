@@ -49,7 +49,7 @@ fn a_volume_is_created_mounted_edited_released_and_deleted() {
         assert_eq!((created.summary.state, created.summary.uuid.len()), (VolumeState::Unmounted, 32));
         assert_eq!(kind(client.create(&new_volume(&world, "a"), quietly).await), Kind::Conflict);
         assert_eq!(kind(client.flush(&a, quietly).await), Kind::Conflict);
-        assert_eq!(kind(client.mount(&a, &Mount::default(), quietly).await), Kind::Invalid);
+        assert_eq!(kind(client.mount(&a, &Mount::default(), quietly).await), Kind::Conflict);
 
         let mounted = client.mount(&a, &mount_on(&world, "a"), quietly).await.unwrap();
         assert_eq!((mounted.pid, mounted.online), (daemon.pid(), true));

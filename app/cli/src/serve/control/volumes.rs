@@ -7,7 +7,6 @@ use std::sync::Arc;
 use proxyfs_control::backend::{Outcome, Progress};
 use proxyfs_control::types::event::EventKind;
 use proxyfs_control::types::names::Name;
-use proxyfs_control::types::problem::Problem;
 use proxyfs_control::types::volume::{
     Applied, Case, Compress, ConnectionReport, CreateVolume, Deleted, EditVolume, Mount, Mounted, Refused,
     TestConnection, Tier, VolumeDetail,
@@ -171,7 +170,8 @@ impl Desk {
             (Some(place), _) => PathBuf::from(place),
             (None, Some(kept)) => kept.mount_point.clone(),
             (None, None) => {
-                return Err(Problem::invalid("the request's body", "mount_point is needed, as none is configured"));
+                let why = "no mount_point is given, and none is configured";
+                return answered(Err(Failure::new("mount", hosted.subject(), why, "name an empty directory")));
             }
         };
         for (key, value) in &mount.options {
