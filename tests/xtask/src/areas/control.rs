@@ -3,7 +3,7 @@
 //! The requests go to a daemon without an engine, over TCP on this machine. Streams that never end are left to the crate's tests.
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ fn from_document(session: &Session) -> Result<Tally> {
     if !built.failures.is_empty() {
         return Ok(built);
     }
-    let daemon = Daemon::start(session.workspace.target.join("debug/examples").join(DAEMON))?;
+    let daemon = Daemon::start(&session.workspace.target.join("debug/examples").join(DAEMON))?;
     let seconds = match session.extent {
         extent if extent.long => SECONDS_LONG,
         extent if extent.quick => SECONDS_QUICK,
@@ -80,8 +80,8 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn start(program: PathBuf) -> Result<Self> {
-        let mut command = Command::new(&program);
+    fn start(program: &Path) -> Result<Self> {
+        let mut command = Command::new(program);
         command.args(["tcp", TOKEN]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("starting {}", program.display()))?;
         let mut line = String::new();
