@@ -20,6 +20,15 @@ impl Default for EngineOptions {
     }
 }
 
+/// One budget of local disk for all volumes of a process, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskBudget {
+    /// For data on its way to the store; then writers wait.
+    pub staging: u64,
+    /// For caching what was read or sent, split by the volumes' weights; 0 turns it off.
+    pub cache: u64,
+}
+
 /// When a mutation's reply waits for the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReplayLogSync {

@@ -100,7 +100,7 @@ pub(crate) fn probe(input: &[u8]) {
 #[derive(Debug)]
 pub(crate) struct DiskCache {
     dir: Arc<dyn LocalDir>,
-    budget: u64,
+    budget: AtomicU64,
     room: DiskRoom,
     entries: Mutex<HashMap<Name, Entry>>,
     clock: AtomicU64,
@@ -147,7 +147,7 @@ impl DiskCache {
         let cache = Self {
             dir,
             room,
-            budget,
+            budget: AtomicU64::new(budget),
             entries: Mutex::new(entries),
             clock: AtomicU64::new(clock),
             used: AtomicU64::new(used),
@@ -158,7 +158,14 @@ impl DiskCache {
 
     /// Whether anything is kept at all.
     pub(crate) fn is_on(&self) -> bool {
-        self.budget > 0
+        self.budget.load(Ordering::Relaxed) > 0
+    }
+
+    /// Changes the budget; what is too much goes at once.
+    pub(crate) fn set_budget(&self, bytes: u64) {
+        if self.budget.swap(bytes, Ordering::Relaxed) > bytes {
+            self.shrink();
+        }
     }
 
     /// Bytes that the files may take (holes counted).
@@ -294,7 +301,7 @@ impl DiskCache {
     }
 
     fn shrink(&self) {
-        while self.used_bytes() > self.budget {
+        while self.used_bytes() > self.budget.load(Ordering::Relaxed) {
             let oldest = self.entries.lock().iter().min_by_key(|(name, e)| (e.used, **name)).map(|(name, _)| *name);
             let Some((kind, id)) = oldest else { return };
             self.remove(kind, id);

@@ -106,7 +106,7 @@ struct Check<'o> {
 /// the report.
 pub async fn check_volume(store: &Arc<dyn ObjectStore>, options: &FsckOptions) -> Result<FsckReport> {
     let layout = Layout { shards: 1, containers: 1, max_objects_per_container: 0 };
-    let storage = Arc::new(Storage { store: Arc::clone(store), layout, timeout: options.timeout });
+    let storage = Arc::new(Storage::new(Arc::clone(store), layout, options.timeout));
     let mut check = Check { storage, options, report: FsckReport::new(store.describe()) };
     check.run().await?;
     Ok(check.report)
@@ -120,11 +120,7 @@ fn is_damage(kind: ErrorKind) -> bool {
 impl Check<'_> {
     async fn run(&mut self) -> Result<()> {
         let Some(meta) = self.description().await? else { return Ok(()) };
-        self.storage = Arc::new(Storage {
-            store: Arc::clone(&self.storage.store),
-            layout: meta.layout,
-            timeout: self.storage.timeout,
-        });
+        self.storage = Arc::new(Storage::new(Arc::clone(&self.storage.store), meta.layout, self.storage.timeout));
         self.progress("listing", 0, None);
         let mut listing = Listing::load(&self.storage).await?;
         for key in listing.foreign.iter().take(LEFTOVERS_MAX) {

@@ -21,6 +21,7 @@ pub mod kv;
 pub mod limits;
 pub mod locks;
 pub mod ops;
+pub mod pace;
 pub mod store;
 pub mod tree;
 pub mod types;

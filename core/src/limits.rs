@@ -19,6 +19,9 @@ pub const STAGE_ROOM_BYTES: usize = 256 << 10;
 /// A segment is sealed at this many bytes: large enough that a store's cost per request is spread, small enough to retry.
 pub const MAX_FLUSH_SIZE_DEFAULT: u64 = 16 << 20;
 
+/// However many volumes share the memory for uploads, segments are sealed no earlier than at this many bytes.
+pub const SHARED_SEGMENT_BYTES_MIN: u64 = 1 << 20;
+
 /// A segment with data is sealed at this age.
 pub const MAX_FLUSH_TIME_DEFAULT: Duration = Duration::from_secs(10);
 
@@ -122,3 +125,6 @@ pub const LISTING_LAG_SECS: i64 = 60;
 
 /// Wait for the store at the mount of a volume that this computer knows, before it is mounted from local copies.
 pub const MOUNT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Files of late that a volume remembers.
+pub const RECENT_FILES_MAX: usize = 100;

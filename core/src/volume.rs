@@ -21,7 +21,9 @@ mod log;
 pub(crate) mod open;
 pub(crate) mod pages;
 mod paths;
+mod queue;
 mod read;
+mod recent;
 pub(crate) mod recover;
 mod repair;
 pub(crate) mod staging;
@@ -54,6 +56,8 @@ use crate::types::{Epoch, Ino, Lsn, Nonce, ObjectId, SegmentId};
 
 pub use create::{VolumeSpec, create_volume, read_volume_meta};
 pub use open::CloseReport;
+pub use queue::{QueuedSegment, UploadStep};
+pub use recent::{RecentFile, RecentOp};
 pub use status::{ConnectionState, VolumeStatus};
 
 use handles::Handles;
@@ -102,6 +106,7 @@ pub(crate) struct Shared {
     pub(crate) checkpoints: checkpoint::Checkpoints,
     pub(crate) uploads: upload::Uploads,
     pub(crate) commits: commit::Commits,
+    pub(crate) recent: recent::Recent,
     pub(crate) handles: Handles,
     pub(crate) locks: LockTable,
     pub(crate) health: Mutex<status::Health>,

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::failure::Failure;
+use crate::logging::Purpose;
 use crate::output::{Style, line};
 
 /// Turns a bucket into a drive.
@@ -30,6 +31,9 @@ pub(crate) enum Command {
     /// Create, look at and hand over volumes
     #[command(subcommand)]
     Volume(VolumeCommand),
+    /// Keep the keys of stores under names, and find out why a store refuses them
+    #[command(subcommand)]
+    Credentials(CredentialsCommand),
     /// Mount a volume on a directory
     #[command(after_long_help = crate::options::help())]
     Mount(Mount),
@@ -38,6 +42,11 @@ pub(crate) enum Command {
         /// Where the volume is mounted
         dir: PathBuf,
     },
+    /// Host the configured volumes: the daemon
+    #[command(after_long_help = crate::serve::help())]
+    Serve(Serve),
+    /// Let the daemon read its configuration anew
+    Reload,
     /// Say how volumes are
     Status {
         /// Only this volume: its name
@@ -82,9 +91,13 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Whether this process has been put into the background.
-    pub(crate) fn is_background(&self) -> bool {
-        matches!(self, Self::Mount(mount) if mount.background)
+    /// What becomes of this process's log.
+    pub(crate) fn log_purpose(&self) -> Purpose {
+        match self {
+            Self::Mount(mount) if mount.background => Purpose::Background,
+            Self::Serve(serve) if !serve.check => Purpose::Service,
+            _ => Purpose::Terminal,
+        }
     }
 }
 
@@ -133,6 +146,9 @@ pub(crate) struct Create {
     /// Where it lies: file:///DIR or s3://BUCKET/PREFIX?endpoint=URL&region=R
     #[arg(long, value_name = "URL")]
     pub(crate) store: String,
+    /// Named credentials to use, now and at every mount; default: those of the environment
+    #[arg(long, value_name = "NAME")]
+    pub(crate) credentials: Option<String>,
     /// Where a synced change is before it is acknowledged: on the local disk, or in the store
     #[arg(long, value_name = "TIER", default_value = "disk", value_parser = ["disk", "store"])]
     pub(crate) tier: String,
@@ -159,6 +175,94 @@ pub(crate) struct Create {
     pub(crate) options: Vec<String>,
 }
 
+/// Commands on named credentials.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CredentialsCommand {
+    /// Store a key under a name; asks for the secret without showing it
+    Set(CredentialsSet),
+    /// Show where a name's credentials lie; never the secret
+    Show {
+        /// Their name
+        name: String,
+    },
+    /// List all names and where they lie
+    List,
+    /// Delete credentials; the key itself stays valid at the store
+    Delete {
+        /// Their name
+        name: String,
+        /// Only there; default: wherever they are
+        #[arg(long = "in", value_name = "PLACE")]
+        place: Option<CredentialsPlace>,
+    },
+    /// Try them on a store and say in plain words what is wrong; exits with 1 if anything is
+    Test(CredentialsTest),
+}
+
+/// Where credentials can be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum CredentialsPlace {
+    /// The system's credential store
+    Keyring,
+    /// A file that only this user can read
+    File,
+}
+
+/// Arguments of `credentials set`. A secret is never an argument, as others could read it there.
+#[derive(Args, Debug)]
+pub(crate) struct CredentialsSet {
+    /// Their name
+    pub(crate) name: String,
+    /// Access key id, or user (Swift); default: asked for
+    #[arg(long, value_name = "ID", visible_alias = "user")]
+    pub(crate) access_key_id: Option<String>,
+    /// Also ask for the session token of temporary credentials
+    #[arg(long, conflicts_with = "from_stdin")]
+    pub(crate) session_token: bool,
+    /// Read lines from standard input: the id (unless given), the secret, the session token (if any)
+    #[arg(long)]
+    pub(crate) from_stdin: bool,
+    /// Where to store them
+    #[arg(long = "in", value_name = "PLACE", default_value = "keyring")]
+    pub(crate) place: CredentialsPlace,
+    /// Project (Keystone)
+    #[arg(long)]
+    pub(crate) project: Option<String>,
+    /// Domain of the user (Keystone); default: Default
+    #[arg(long)]
+    pub(crate) user_domain: Option<String>,
+    /// Domain of the project (Keystone); default: Default
+    #[arg(long)]
+    pub(crate) project_domain: Option<String>,
+}
+
+/// Arguments of `credentials test`.
+#[derive(Args, Debug)]
+pub(crate) struct CredentialsTest {
+    /// A volume, a store URL, or named credentials (then with --store, or on the volumes that use them)
+    pub(crate) what: String,
+    /// The store to try named credentials on
+    #[arg(long, value_name = "URL")]
+    pub(crate) store: Option<String>,
+    /// Named credentials to try on a store URL or a volume
+    #[arg(long, value_name = "NAME", conflicts_with = "store")]
+    pub(crate) credentials: Option<String>,
+    /// Also put, read and delete a small object
+    #[arg(long)]
+    pub(crate) write: bool,
+}
+
+/// Arguments of `serve`.
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// The configuration; default /etc/proxyfs/proxyfs.toml as root, else ~/.config/proxyfs/proxyfs.toml (also PROXYFS_CONFIG)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Only say whether the configuration is right; exits with 2 if not
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
 /// Arguments of `mount`.
 #[derive(Args, Debug)]
 pub(crate) struct Mount {
@@ -166,6 +270,9 @@ pub(crate) struct Mount {
     pub(crate) volume: String,
     /// An empty directory
     pub(crate) dir: PathBuf,
+    /// Named credentials to use instead of the volume's
+    #[arg(long, value_name = "NAME")]
+    pub(crate) credentials: Option<String>,
     /// Change nothing, and leave the volume to its owner
     #[arg(long)]
     pub(crate) read_only: bool,

@@ -2,14 +2,17 @@
 
 mod checkpoint;
 mod completions;
+mod credentials;
 mod dump;
 mod flush;
 mod fsck;
 mod mount;
 mod quickstart;
+mod reload;
+mod serve;
 mod status;
 mod unmount;
-mod volume;
+pub(crate) mod volume;
 
 use std::process::ExitCode;
 
@@ -33,8 +36,11 @@ pub(crate) async fn run(command: Command, style: Style) -> Outcome<ExitCode> {
     match command {
         Command::Quickstart(args) => quickstart::run(&cx, args).await?,
         Command::Volume(command) => volume::run(&cx, command).await?,
+        Command::Credentials(command) => credentials::run(&cx, command).await?,
         Command::Mount(args) => return mount::run(&cx, args).await,
         Command::Unmount { dir } => unmount::run(&cx, &dir).await?,
+        Command::Serve(args) => serve::run(&cx, &args).await?,
+        Command::Reload => reload::run(&cx).await?,
         Command::Status { name } => status::run(&cx, name.as_deref()).await?,
         Command::Flush { name } => flush::run(&cx, &name).await?,
         Command::Checkpoint { name } => checkpoint::run(&cx, &name).await?,

@@ -36,6 +36,31 @@ pub(crate) struct Failure {
     pub(crate) advice: String,
     /// Decides the exit code.
     pub(crate) blame: Blame,
+    /// What a program does about it.
+    #[serde(skip)]
+    pub(crate) sort: Sort,
+}
+
+/// What a program that sees a failure does about it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Sort {
+    /// Something must change first.
+    #[default]
+    Conflict,
+    /// The store cannot be reached: the same may work later.
+    Unavailable,
+    /// This computer or this program failed.
+    Broken,
+}
+
+impl Sort {
+    fn of(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Unavailable => Self::Unavailable,
+            ErrorKind::Io | ErrorKind::Internal | ErrorKind::Corrupt => Self::Broken,
+            _ => Self::Conflict,
+        }
+    }
 }
 
 impl Failure {
@@ -52,6 +77,7 @@ impl Failure {
             why: one_line(&why.into()),
             advice: one_line(&advice.into()),
             blame: Blame::Work,
+            sort: Sort::default(),
         }
     }
 
@@ -67,17 +93,20 @@ impl Failure {
 
     /// An error of the engine or an adapter.
     pub(crate) fn engine(action: &str, subject: &str, error: &Error) -> Self {
-        Self::new(action, subject, error.to_string(), advice(error.kind()))
+        Self { sort: Sort::of(error.kind()), ..Self::new(action, subject, error.to_string(), advice(error.kind())) }
     }
 
     /// An error of a store.
     pub(crate) fn store(action: &str, subject: &str, error: &StoreError) -> Self {
-        Self::new(action, subject, &error.message, store_advice(error.kind))
+        let sort = if error.kind == StoreErrorKind::Unavailable { Sort::Unavailable } else { Sort::Conflict };
+        Self { sort, ..Self::new(action, subject, &error.message, store_advice(error.kind)) }
     }
 
     /// An error of the operating system.
     pub(crate) fn io(action: &str, subject: &str, error: &io::Error) -> Self {
-        Self::new(action, subject, error.to_string(), io_advice(error))
+        let theirs = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied);
+        let sort = if theirs { Sort::Conflict } else { Sort::Broken };
+        Self { sort, ..Self::new(action, subject, error.to_string(), io_advice(error)) }
     }
 
     /// 1 for failed work, 2 for a wrong command line.

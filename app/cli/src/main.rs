@@ -1,20 +1,23 @@
 //! `proxyfs`: the one program. Creates, mounts, watches and checks volumes.
 //!
 //! A map: [`cli`] is what people type, one file in `commands` carries out each command; [`target`] finds and opens a volume, [`session`] is a
-//! mounted one, [`control`] is how commands reach it; [`registry`], [`paths`], [`options`] and [`units`] are what is configured; [`output`] and
-//! [`failure`] are what is said. What a file system means is the engine's business, and none of it is decided here.
+//! mounted one, [`control`] is how commands reach it; [`serve`] hosts many of them as a daemon; [`registry`], [`paths`], [`options`] and [`units`] are what is configured; [`credentials`] and [`memory`]
+//! keep secrets; [`output`] and [`failure`] are what is said. What a file system means is the engine's business, and none of it is decided here.
 
 mod cli;
 mod commands;
 mod control;
+mod credentials;
 mod daemon;
 mod failure;
 mod logging;
+mod memory;
 mod mounts;
 mod options;
 mod output;
 mod paths;
 mod registry;
+mod serve;
 mod session;
 mod target;
 mod units;
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return cli::explain(&error),
     };
+    memory::keep_private();
     let style = if cli.json { Style::Json } else { Style::Text };
     let outcome = catch_unwind(AssertUnwindSafe(|| run(cli, style))).unwrap_or_else(|_| Err(defect()));
     match outcome {
@@ -49,7 +53,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, style: Style) -> Outcome<ExitCode> {
-    logging::start(cli.log.as_deref(), cli.command.is_background())?;
+    logging::start(cli.log.as_deref(), cli.command.log_purpose())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

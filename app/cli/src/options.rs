@@ -196,6 +196,25 @@ impl Settings {
     }
 }
 
+/// Whether there is such a key.
+pub(crate) fn is_known(name: &str) -> bool {
+    KEYS.iter().any(|k| k.name == name)
+}
+
+/// Checks one option.
+///
+/// # Errors
+/// As [`Settings::with`].
+pub(crate) fn check(name: &str, value: &str) -> Outcome {
+    Settings::default().set(name, value)
+}
+
+/// Name, unit, default and help of every key, for the docs.
+pub(crate) fn described() -> impl Iterator<Item = [String; 4]> {
+    let defaults = Settings::default();
+    KEYS.iter().map(move |k| [k.name.to_owned(), k.unit.to_owned(), (k.show)(&defaults), k.help.to_owned()])
+}
+
 /// Splits and checks `-o` arguments. A key given twice: the last one counts. A key alone means yes; `ro` means `read_only`.
 pub(crate) fn parse_given(arguments: &[String]) -> Outcome<Given> {
     let mut given = Given::new();

@@ -1,7 +1,12 @@
 //! Where this program keeps things, by the XDG base directory specification.
 //!
+//! Root, at home or without a home, uses the machine's directories: `/etc/proxyfs`, `/var/lib/proxyfs`, `/run/proxyfs`, so that a service
+//! and a person at a terminal mean the same volumes. For everybody else:
+//!
 //! | what | where |
 //! |---|---|
+//! | configuration of the daemon | `$XDG_CONFIG_HOME/proxyfs/proxyfs.toml`, or `$PROXYFS_CONFIG` |
+//! | named credentials, if kept in a file | `$XDG_CONFIG_HOME/proxyfs/credentials.toml` |
 //! | registry of volumes | `$XDG_CONFIG_HOME/proxyfs/volumes.toml` (default `~/.config`) |
 //! | state of a volume: replay log, staged data, cache, control socket | `$XDG_STATE_HOME/proxyfs/<uuid>` (default `~/.local/state`) |
 //! | the embedded default store | `$XDG_DATA_HOME/proxyfs/default-store` (default `~/.local/share`) |
@@ -14,10 +19,15 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use proxyfs_credentials::Sources;
+
 use crate::failure::{Failure, Outcome};
 
 /// Our directory inside each base directory.
 const PROGRAM: &str = "proxyfs";
+
+/// Where root is at home.
+const ROOT_HOME: &str = "/root";
 
 /// The directories of one user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,15 +36,33 @@ pub(crate) struct Paths {
     state: PathBuf,
     data: PathBuf,
     home: Option<PathBuf>,
+    /// Where the daemon listens.
+    socket: PathBuf,
+    /// The daemon's configuration, if it was named.
+    config_file: Option<PathBuf>,
 }
 
 impl Paths {
     /// From the environment.
     pub(crate) fn from_env() -> Outcome<Self> {
-        Self::from_vars(|name| env::var_os(name).map(PathBuf::from))
+        Self::from_vars(rustix::process::geteuid().is_root(), |name| env::var_os(name).map(PathBuf::from))
     }
 
-    fn from_vars(var: impl Fn(&str) -> Option<PathBuf>) -> Outcome<Self> {
+    fn from_vars(is_root: bool, var: impl Fn(&str) -> Option<PathBuf>) -> Outcome<Self> {
+        let named = |name: &str| var(name).filter(|p| p.is_absolute());
+        let (socket, config_file) = (named("PROXYFS_SOCKET"), named("PROXYFS_CONFIG"));
+        let at_home = var("HOME").is_none_or(|home| home == Path::new(ROOT_HOME));
+        let own_base = ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME"].iter().any(|name| var(name).is_some());
+        if is_root && at_home && !own_base {
+            return Ok(Self {
+                config: PathBuf::from("/etc/proxyfs"),
+                state: PathBuf::from("/var/lib/proxyfs"),
+                data: PathBuf::from("/var/lib/proxyfs"),
+                home: Some(PathBuf::from(ROOT_HOME)),
+                socket: socket.unwrap_or_else(|| PathBuf::from("/run/proxyfs/control.sock")),
+                config_file,
+            });
+        }
         let home = var("HOME").filter(|p| p.is_absolute());
         let base = |name: &str, below: &str| {
             let given = var(name).filter(|p| p.is_absolute());
@@ -44,17 +72,35 @@ impl Paths {
                 Failure::new("find", "this user's directories", why, format!("set HOME or {name}"))
             })
         };
+        let state = base("XDG_STATE_HOME", ".local/state")?;
         Ok(Self {
             config: base("XDG_CONFIG_HOME", ".config")?,
-            state: base("XDG_STATE_HOME", ".local/state")?,
+            socket: socket.unwrap_or_else(|| state.join("daemon.sock")),
+            state,
             data: base("XDG_DATA_HOME", ".local/share")?,
             home,
+            config_file,
         })
+    }
+
+    /// The daemon's configuration.
+    pub(crate) fn config_file(&self) -> PathBuf {
+        self.config_file.clone().unwrap_or_else(|| self.config.join("proxyfs.toml"))
+    }
+
+    /// Where the daemon listens unless its configuration says otherwise.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
     }
 
     /// The registry file.
     pub(crate) fn registry(&self) -> PathBuf {
         self.config.join("volumes.toml")
+    }
+
+    /// Where named credentials are kept.
+    pub(crate) fn credentials(&self) -> Sources {
+        Sources::from_env(&self.config)
     }
 
     /// Parent of all state directories.
@@ -91,7 +137,7 @@ mod tests {
     use super::*;
 
     fn paths(vars: &[(&str, &str)]) -> Outcome<Paths> {
-        Paths::from_vars(|name| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| PathBuf::from(v)))
+        Paths::from_vars(false, |name| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| PathBuf::from(v)))
     }
 
     #[test]
@@ -101,6 +147,26 @@ mod tests {
         assert_eq!(paths.state_of("ab"), Path::new("/s/proxyfs/ab"));
         assert_eq!(paths.default_store(), Path::new("/h/.local/share/proxyfs/default-store"));
         assert_eq!(paths.default_drive().unwrap(), Path::new("/h/ProxyFS"));
+    }
+
+    #[test]
+    fn root_at_home_uses_the_machines_directories() {
+        let root = |vars: &[(&str, &str)]| {
+            let vars: Vec<_> = vars.iter().map(|(n, v)| ((*n).to_owned(), PathBuf::from(v))).collect();
+            Paths::from_vars(true, |name| vars.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone())).unwrap()
+        };
+        for vars in [&[][..], &[("HOME", "/root")]] {
+            let paths = root(vars);
+            assert_eq!(paths.config_file(), Path::new("/etc/proxyfs/proxyfs.toml"));
+            assert_eq!(
+                (paths.states(), paths.socket()),
+                (Path::new("/var/lib/proxyfs"), Path::new("/run/proxyfs/control.sock"))
+            );
+        }
+        let other = root(&[("HOME", "/root"), ("XDG_STATE_HOME", "/s"), ("PROXYFS_CONFIG", "/c.toml")]);
+        assert_eq!(other.socket(), Path::new("/s/proxyfs/daemon.sock"));
+        assert_eq!(other.config_file(), Path::new("/c.toml"));
+        assert_eq!(root(&[("HOME", "/home/me")]).registry(), Path::new("/home/me/.config/proxyfs/volumes.toml"));
     }
 
     #[test]

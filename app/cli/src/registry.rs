@@ -1,13 +1,14 @@
 //! The registry: which volumes this user knows by name, in one TOML file.
 //!
 //! Invariants: a change holds the lock file, reads the file anew, and replaces it atomically; a file that cannot be read, or was
-//! written by a newer program, is an error and is never overwritten; no secret is in it, since a store URL holds none.
+//! written by a newer program, is an error and is never overwritten; no secret is in it, since a store URL holds none and credentials are named.
 //!
 //! ```toml
 //! version = 1
 //! [volumes.photos]
 //! uuid = "32 hex digits"
 //! store = "s3://bucket/prefix"
+//! credentials = "lab"
 //! [volumes.photos.options]
 //! max_flush_size = "32MiB"
 //! ```
@@ -37,9 +38,40 @@ pub(crate) struct Entry {
     pub(crate) uuid: String,
     /// Canonical store URL.
     pub(crate) store: String,
+    /// Name of the credentials to use; without one, those of the environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) credentials: Option<String>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) label: Option<String>,
+    /// Where the daemon mounts it whenever it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mount: Option<KeptMount>,
     /// Options that every mount of it begins with.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) options: Given,
+}
+
+/// A mount that the daemon was asked for and makes again after a restart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeptMount {
+    /// The directory.
+    pub(crate) mount_point: PathBuf,
+    /// Whether it takes no changes.
+    #[serde(default)]
+    pub(crate) read_only: bool,
+    /// Options of this mount.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) options: Given,
+}
+
+impl Entry {
+    /// A volume of which no more than this is known.
+    pub(crate) fn new(uuid: impl Into<String>, store: impl Into<String>) -> Self {
+        let (uuid, store) = (uuid.into(), store.into());
+        Self { uuid, store, credentials: None, label: None, mount: None, options: Given::new() }
+    }
 }
 
 /// The file's content.
@@ -96,6 +128,26 @@ impl Registry {
                 return Err(taken(name));
             }
             volumes.insert(name.to_owned(), entry.clone());
+            Ok(())
+        })
+    }
+
+    /// Adds a volume, or replaces what is known of it.
+    pub(crate) fn put(&self, name: &str, entry: &Entry) -> Outcome {
+        check_name(name)?;
+        self.change(|volumes| {
+            volumes.insert(name.to_owned(), entry.clone());
+            Ok(())
+        })
+    }
+
+    /// Changes what is known of a volume.
+    pub(crate) fn edit(&self, name: &str, edit: impl FnOnce(&mut Entry)) -> Outcome {
+        self.get(name)?;
+        self.change(|volumes| {
+            if let Some(entry) = volumes.get_mut(name) {
+                edit(entry);
+            }
             Ok(())
         })
     }
@@ -205,7 +257,8 @@ mod tests {
     use super::*;
 
     fn entry() -> Entry {
-        Entry { uuid: "ab".repeat(16), store: "file:///s".into(), options: Given::from([("k".into(), "v".into())]) }
+        let options = Given::from([("k".into(), "v".into())]);
+        Entry { credentials: Some("lab".into()), options, ..Entry::new("ab".repeat(16), "file:///s") }
     }
 
     fn registry() -> (tempfile::TempDir, Registry) {

@@ -27,13 +27,13 @@ use crate::target::Target;
 use crate::units::about_size;
 
 /// How long a mount in use is waited for before it is detached.
-const BUSY_PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const BUSY_PATIENCE: Duration = Duration::from_secs(10);
 /// How long operations under way may take after the unmount.
-const FINISH_PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const FINISH_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the store may take at the end before the rest stays staged.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a fresh mount may take to answer.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 /// How long controllers may take to read their answer at the end.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(2);
 /// Time between progress lines.
@@ -184,14 +184,14 @@ fn mount_options(fs_name: String, settings: &Settings) -> MountOptions {
 }
 
 /// Closes a volume whose mount failed; it was not used, so there is nothing to say.
-async fn give_up(volume: Volume) {
+pub(crate) async fn give_up(volume: Volume) {
     if let Err(e) = volume.close(FINISH_PATIENCE).await {
         tracing::warn!("closing after a failed mount: {e}");
     }
 }
 
 /// Mounts on a thread that may block.
-async fn attach(volume: &Volume, plan: &Plan) -> proxyfs_core::Result<Mounted> {
+pub(crate) async fn attach(volume: &Volume, plan: &Plan) -> proxyfs_core::Result<Mounted> {
     let options = mount_options(format!("proxyfs:{}", plan.target.label()), &plan.settings);
     let (fs, mount_point, runtime) = (Arc::new(volume.clone()), plan.mount_point.clone(), Handle::current());
     let mounting = tokio::task::spawn_blocking(move || mount(fs, &mount_point, options, runtime));
@@ -207,16 +207,7 @@ async fn begin(
 ) -> Outcome<(Server, Ready)> {
     let server = Server::start(state_dir, Arc::clone(shared))
         .map_err(|e| Failure::io("open the control socket in", &state_dir.display().to_string(), &e))?;
-    let subject = format!("the mount on {}", mounted.mount_point().display());
-    let path = mounted.mount_point().to_owned();
-    let asked = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&path));
-    match timeout(ANSWER_PATIENCE, asked).await {
-        Ok(Ok(Ok(_))) => {}
-        Ok(Ok(Err(e))) => return Err(Failure::io("use", &subject, &e.into())),
-        Ok(Err(_)) | Err(_) => {
-            return Err(Failure::new("use", subject, "it does not answer", "look at the log (--log debug)"));
-        }
-    }
+    answers(mounted.mount_point(), ANSWER_PATIENCE).await?;
     let status = shared.volume.status();
     let facts = Ready {
         volume: target.label(),
@@ -231,6 +222,18 @@ async fn begin(
         waiting_bytes: status.waiting_bytes,
     };
     Ok((server, facts))
+}
+
+/// Whether a mount answers within `patience`.
+pub(crate) async fn answers(mount_point: &Path, patience: Duration) -> Outcome {
+    let subject = format!("the mount on {}", mount_point.display());
+    let path = mount_point.to_owned();
+    let asked = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&path));
+    match timeout(patience, asked).await {
+        Ok(Ok(Ok(_))) => Ok(()),
+        Ok(Ok(Err(e))) => Err(Failure::io("use", &subject, &e.into())),
+        Ok(Err(_)) | Err(_) => Err(Failure::new("use", subject, "it does not answer", "look at the log (--log debug)")),
+    }
 }
 
 /// Unmounts and closes, telling whoever listens.

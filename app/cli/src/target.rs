@@ -13,9 +13,11 @@ use proxyfs_core::env::{Env, OsClock, OsDir, OsRng};
 use proxyfs_core::format::VolumeMeta;
 use proxyfs_core::store::{ObjectStore, StoreErrorKind};
 use proxyfs_core::volume::{Volume, read_volume_meta};
-use proxyfs_store::{StoreOptions, StoreUrl, open_offline, open_store};
+use proxyfs_credentials::Sources;
+use proxyfs_store::{OpenStore, StoreOptions, StoreUrl, open_offline, open_store};
 
 use crate::control::client;
+use crate::credentials::{failure, named};
 use crate::failure::{Failure, Outcome};
 use crate::options::{Given, Settings};
 use crate::paths::{Paths, make_private_dir};
@@ -30,6 +32,10 @@ pub(crate) struct Target {
     pub(crate) uuid: String,
     /// Where it lies.
     pub(crate) url: StoreUrl,
+    /// Name of its credentials; without one, those of the environment.
+    pub(crate) credentials: Option<String>,
+    /// Where credentials are kept.
+    pub(crate) sources: Sources,
     /// The registry's options.
     pub(crate) options: Given,
 }
@@ -37,20 +43,44 @@ pub(crate) struct Target {
 impl Target {
     /// The volume that `text` means: a registered name, or a URL.
     pub(crate) async fn resolve(paths: &Paths, text: &str, given: &Given) -> Outcome<Self> {
+        Self::resolve_with(paths, text, given, None).await
+    }
+
+    /// The same with named credentials, which win over the registry's.
+    pub(crate) async fn resolve_with(
+        paths: &Paths,
+        text: &str,
+        given: &Given,
+        credentials: Option<&str>,
+    ) -> Outcome<Self> {
+        let chosen = |known: Self| match credentials {
+            Some(name) => Self { credentials: Some(name.to_owned()), ..known },
+            None => known,
+        };
         if !text.contains(':') {
-            return Self::registered(paths, text);
+            return Self::registered(paths, text).map(chosen);
         }
         let url = parse_url(text)?;
         if let Some(known) = Self::registered_at(paths, &url)? {
-            return Ok(known);
+            return Ok(chosen(known));
         }
-        let settings = Settings::with(given)?;
+        let mut settings = Settings::with(given)?;
+        if let Some(name) = credentials {
+            settings.store.credentials = Some(named(paths, name).await?.record.credentials);
+        }
         let subject = format!("the volume at {url}");
         let store = connect(&url, &settings.store, "open", &subject).await?;
         let meta = read_volume_meta(&store, settings.volume.operation_timeout)
             .await
             .map_err(|e| Failure::engine("open", &subject, &e))?;
-        Ok(Self { name: None, uuid: meta.uuid.to_string(), url, options: Given::new() })
+        Ok(Self {
+            name: None,
+            uuid: meta.uuid.to_string(),
+            url,
+            credentials: credentials.map(str::to_owned),
+            sources: paths.credentials(),
+            options: Given::new(),
+        })
     }
 
     /// The volume registered as `name`.
@@ -62,7 +92,14 @@ impl Target {
             blame: crate::failure::Blame::Work,
             ..f
         })?;
-        Ok(Self { name: Some(name.to_owned()), uuid: entry.uuid, url, options: entry.options })
+        Ok(Self {
+            name: Some(name.to_owned()),
+            uuid: entry.uuid,
+            url,
+            credentials: entry.credentials,
+            sources: paths.credentials(),
+            options: entry.options,
+        })
     }
 
     fn registered_at(paths: &Paths, url: &StoreUrl) -> Outcome<Option<Self>> {
@@ -73,6 +110,8 @@ impl Target {
             name: Some(name),
             uuid: entry.uuid,
             url: url.clone(),
+            credentials: entry.credentials,
+            sources: paths.credentials(),
             options: entry.options,
         }))
     }
@@ -111,8 +150,24 @@ impl Target {
 
     /// Its store, without asking it anything.
     pub(crate) async fn store(&self, settings: &Settings) -> Outcome<Arc<dyn ObjectStore>> {
-        let opened = open_offline(&self.url, &settings.store).await;
-        Ok(opened.map_err(|e| Failure::store("open the store of", &self.subject(), &e))?.store)
+        Ok(self.opened(settings).await?.store)
+    }
+
+    /// The same with the store's counters.
+    pub(crate) async fn opened(&self, settings: &Settings) -> Outcome<OpenStore> {
+        let opened = open_offline(&self.url, &self.store_options(settings).await?).await;
+        opened.map_err(|e| Failure::store("open the store of", &self.subject(), &e))
+    }
+
+    /// How its store is opened: the settings with the named credentials.
+    pub(crate) async fn store_options(&self, settings: &Settings) -> Outcome<StoreOptions> {
+        let mut options = settings.store.clone();
+        if let Some(name) = &self.credentials {
+            let found = self.sources.load(name).await.map_err(|e| failure("open the store of", &self.subject(), &e))?;
+            tracing::debug!(name, place = %found.place, "credentials loaded");
+            options.credentials = Some(found.record.credentials);
+        }
+        Ok(options)
     }
 
     /// Its description, from its store.
@@ -124,10 +179,22 @@ impl Target {
 
     /// Locks its state directory and opens it.
     pub(crate) async fn open(&self, paths: &Paths, action: &str, settings: Settings) -> Outcome<Volume> {
+        let engine = Engine::new(&settings.engine);
+        let store = self.opened(&settings).await?.store;
+        self.open_on(engine, store, paths, action, settings).await
+    }
+
+    /// The same on an engine that others share.
+    pub(crate) async fn open_on(
+        &self,
+        engine: Arc<Engine>,
+        store: Arc<dyn ObjectStore>,
+        paths: &Paths,
+        action: &str,
+        settings: Settings,
+    ) -> Outcome<Volume> {
         let subject = self.subject();
         let env = self.environment(paths, action).await?;
-        let store = self.store(&settings).await?;
-        let engine = Engine::new(&settings.engine);
         let volume = Volume::open(engine, env, store, settings.volume).await;
         let volume = volume.map_err(|e| Failure::engine(action, &subject, &e))?;
         if volume.meta().uuid.to_string() != self.uuid {

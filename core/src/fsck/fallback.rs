@@ -27,7 +27,7 @@ use super::{FsckOptions, is_damage};
 /// [`ErrorKind::InvalidArgument`] when the newest head can be read, [`ErrorKind::Corrupt`] when none can, the store's errors.
 pub async fn fall_back(store: &Arc<dyn ObjectStore>, options: &FsckOptions) -> Result<HeadSummary> {
     let meta = read_volume_meta(store, options.timeout).await?;
-    let storage = Storage { store: Arc::clone(store), layout: meta.layout, timeout: options.timeout };
+    let storage = Storage::new(Arc::clone(store), meta.layout, options.timeout);
     let listing = Listing::load(&storage).await?;
     let newest = listing.heads.last().copied().unwrap_or(0);
     let mut readable = None;

@@ -59,8 +59,7 @@ pub async fn repair_volume(
     options: &FsckOptions,
 ) -> Result<RepairReport> {
     let volume = Volume::open(engine, env, Arc::clone(&store), volume_options).await?;
-    let storage =
-        Arc::new(Storage { store: Arc::clone(&store), layout: volume.meta().layout, timeout: options.timeout });
+    let storage = Arc::new(Storage::new(Arc::clone(&store), volume.meta().layout, options.timeout));
     let mut repair = Repair { volume, storage, options, actions: Vec::new(), total: 0 };
     let outcome = repair.run().await;
     let closed = repair.volume.close(CLOSE_PATIENCE).await;

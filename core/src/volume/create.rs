@@ -75,7 +75,7 @@ pub async fn create_volume(
         layout: spec.layout,
     };
     meta.check().map_err(|e| Error::with_source(ErrorKind::Config, "cannot create the volume", e))?;
-    let storage = Storage { store: Arc::clone(store), layout: meta.layout, timeout };
+    let storage = Storage::new(Arc::clone(store), meta.layout, timeout);
     let outcome = describe(&storage, Bytes::from(meta.encode()), settle).await;
     outcome.map_err(|e| match e.kind() {
         ErrorKind::AlreadyExists => {
@@ -134,7 +134,7 @@ fn first_head(meta: &VolumeMeta, clock: &dyn Clock) -> Head {
 /// [`ErrorKind::NotFound`] when there is no volume; [`ErrorKind::UnknownFormat`] for a newer one; the store's errors.
 pub async fn read_volume_meta(store: &Arc<dyn ObjectStore>, timeout: Duration) -> Result<VolumeMeta> {
     let layout = Layout { shards: 1, containers: 1, max_objects_per_container: 0 };
-    let storage = Storage { store: Arc::clone(store), layout, timeout };
+    let storage = Storage::new(Arc::clone(store), layout, timeout);
     let bytes = storage.get(&volume_json_key(), GetRange::Full).await.map_err(|e| match e.kind() {
         ErrorKind::NotFound => Error::new(
             ErrorKind::NotFound,

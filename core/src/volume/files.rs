@@ -3,6 +3,7 @@
 //! Owns the joining of rules (`ops`), transactions, handles and locks into [`FileSystem`]; decides nothing about meaning itself.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
@@ -16,6 +17,7 @@ use crate::locks::LockOwner;
 use crate::ops::{self, Removed};
 use crate::types::Ino;
 use crate::volume::handles::{FIRST_ENTRY, OpenFile};
+use crate::volume::recent::RecentOp;
 use crate::volume::{Shared, Volume};
 
 /// What an unlimited volume claims to hold: 1 PiB, which every tool can show.
@@ -164,6 +166,7 @@ impl FileSystem for Volume {
 
     async fn unlink(&self, caller: Caller, parent: Ino, name: &[u8]) -> Result<()> {
         let removed = self.change(caller, |tx, cx, _| ops::unlink(tx, cx, parent, name)).await?;
+        self.shared.note_name(RecentOp::Delete, parent, name);
         self.shared.after_removal(Some(removed)).await;
         Ok(())
     }
@@ -185,6 +188,7 @@ impl FileSystem for Volume {
     ) -> Result<()> {
         let renamed =
             self.change(caller, |tx, cx, _| ops::rename(tx, cx, parent, name, new_parent, new_name, mode)).await?;
+        self.shared.note_name(RecentOp::Rename, new_parent, new_name);
         self.shared.after_removal(renamed.removed).await;
         Ok(())
     }
@@ -206,7 +210,10 @@ impl FileSystem for Volume {
             let created =
                 self.change(caller, |tx, cx, new| ops::create(tx, cx, parent, name, perm, umask, flags, new)).await?;
             match self.shared.open_held(created.attr.ino, |_| Ok(())).await {
-                Ok(attr) => return Ok((attr, self.shared.handles.add_file(attr.ino, flags))),
+                Ok(attr) => {
+                    self.shared.note_name(RecentOp::Create, parent, name);
+                    return Ok((attr, self.shared.handles.add_file(attr.ino, flags)));
+                }
                 // Removed by somebody else in between: the name is free again.
                 Err(error) if error.kind() == ErrorKind::Stale => {}
                 Err(error) => return Err(error),
@@ -251,6 +258,7 @@ impl FileSystem for Volume {
         let file = self.shared.readable_file(handle)?;
         let bytes = self.shared.read_range(file.ino, offset, u64::from(len), &file.ahead).await?;
         if len > 0 {
+            file.read.fetch_add(bytes.iter().map(|b| b.len() as u64).sum(), Ordering::Relaxed);
             self.shared.note_access(file.ino).await;
         }
         Ok(bytes)
@@ -259,6 +267,7 @@ impl FileSystem for Volume {
     async fn write(&self, handle: Handle, offset: u64, data: Bytes, flags: WriteFlags) -> Result<()> {
         let file = self.shared.writable_file(handle)?;
         let flags = WriteFlags { sync: flags.sync || file.flags.sync, ..flags };
+        file.written.fetch_add(data.len() as u64, Ordering::Relaxed);
         if file.flags.append {
             return self.shared.append(file.ino, &data, flags).await;
         }
@@ -272,6 +281,10 @@ impl FileSystem for Volume {
     }
 
     async fn release(&self, handle: Handle, flock_owner: Option<u64>) -> Result<()> {
+        if let Ok(file) = self.shared.handles.file(handle) {
+            let moved = [&file.read, &file.written].map(|bytes| bytes.load(Ordering::Relaxed));
+            self.shared.note_closed(file.ino, moved[0], moved[1]);
+        }
         let (ino, last) = self.shared.handles.remove(handle)?;
         if let Some(owner) = flock_owner {
             self.shared.locks.release_owner(ino, LockFamily::Flock, LockOwner(owner));

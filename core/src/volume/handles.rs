@@ -28,6 +28,9 @@ pub(crate) struct OpenFile {
     pub(crate) ino: Ino,
     pub(crate) flags: OpenFlags,
     pub(crate) ahead: ReadAhead,
+    /// Bytes read and written through it.
+    pub(crate) read: AtomicU64,
+    pub(crate) written: AtomicU64,
 }
 
 /// Where a directory stream is.
@@ -132,7 +135,8 @@ impl Handles {
 
     /// Gives a handle to a held inode.
     pub(crate) fn add_file(&self, ino: Ino, flags: OpenFlags) -> Handle {
-        self.add(Open::File(Arc::new(OpenFile { ino, flags, ahead: ReadAhead::default() })))
+        let (read, written) = Default::default();
+        self.add(Open::File(Arc::new(OpenFile { ino, flags, ahead: ReadAhead::default(), read, written })))
     }
 
     /// Gives a handle to a held directory.

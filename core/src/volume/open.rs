@@ -36,6 +36,7 @@ use crate::volume::flush::Flusher;
 use crate::volume::frames::FrameReader;
 use crate::volume::log::{LocalLog, local_error};
 use crate::volume::pages::PageLoader;
+use crate::volume::recent::Recent;
 use crate::volume::recover::{Recovery, check_root, read_table};
 use crate::volume::staging::Staging;
 use crate::volume::state::{Halt, State};
@@ -55,6 +56,8 @@ struct Found {
     claimed: bool,
     /// Numbers of the heads in the store, as far as they are known.
     heads: Vec<u64>,
+    /// Why the store could not be asked, if it could not.
+    away: Option<Error>,
 }
 
 impl Volume {
@@ -164,7 +167,24 @@ impl Volume {
         self.shared.view(ops::check::check_all).await
     }
 
-    /// Drops all clean caches, so that reads come from the store. For tests and measurements.
+    /// Changes this volume's share of the caches relative to other volumes.
+    pub fn set_read_cache_weight(&self, weight: u32) {
+        self.shared.engine.set_weight(self.shared.tag, weight);
+    }
+
+    /// This volume's share of the caches relative to other volumes.
+    #[must_use]
+    pub fn read_cache_weight(&self) -> u32 {
+        self.shared.engine.weight(self.shared.tag)
+    }
+
+    /// Drops what is cached of this volume, in memory and on the local disk. What is not in the store yet stays.
+    pub fn drop_all_caches(&self) {
+        self.drop_caches();
+        self.shared.disk.clear();
+    }
+
+    /// Drops all clean caches in memory, so that reads come from the disk's cache or the store.
     pub fn drop_caches(&self) {
         self.shared.engine.pages.drop_all();
         self.shared.frames.cache().clear();
@@ -207,7 +227,7 @@ async fn find_online(env: &Env, store: &Arc<dyn ObjectStore>, options: &VolumeOp
     let known_here = !options.take_over && env.dir.read(META_COPY).is_ok();
     let patience = if known_here { options.operation_timeout.min(MOUNT_PATIENCE) } else { options.operation_timeout };
     let meta = read_volume_meta(store, patience).await?;
-    let storage = Storage { store: Arc::clone(store), layout: meta.layout, timeout: options.operation_timeout };
+    let storage = Storage::new(Arc::clone(store), meta.layout, options.operation_timeout);
     let mut owner = OwnerFile::load(&*env.dir, meta.uuid)?;
     let no_head = || {
         let place = store.describe();
@@ -225,7 +245,7 @@ async fn find_online(env: &Env, store: &Arc<dyn ObjectStore>, options: &VolumeOp
     }
     let table = read_table(&storage, &newest).await?;
     if options.read_only {
-        return Ok(Found { meta, head: newest, table, owner, claimed: true, heads });
+        return Ok(Found { meta, head: newest, table, owner, claimed: true, heads, away: None });
     }
     check_claimable(&newest, &owner, options)?;
     check_root(&storage, &newest).await?;
@@ -241,7 +261,8 @@ async fn find_online(env: &Env, store: &Arc<dyn ObjectStore>, options: &VolumeOp
     let head_seq = head.seq;
     keep_copy(env, HEAD_COPY, &head.encode_object())?;
     keep_copy(env, TABLE_COPY, &table.encode_frame())?;
-    Ok(Found { meta, head, table, owner, claimed: true, heads: heads.into_iter().chain([head_seq]).collect() })
+    let heads = heads.into_iter().chain([head_seq]).collect();
+    Ok(Found { meta, head, table, owner, claimed: true, heads, away: None })
 }
 
 /// Number of the newest head that this host has seen; 0 if none.
@@ -272,7 +293,7 @@ fn find_offline(env: &Env, error: Error) -> Result<Found> {
         return Err(error);
     }
     tracing::warn!(volume = %meta.name, "mounting without the store: {error}");
-    Ok(Found { meta, heads: vec![head.seq], head, table, owner, claimed: false })
+    Ok(Found { meta, heads: vec![head.seq], head, table, owner, claimed: false, away: Some(error) })
 }
 
 /// The copy of volume.json: its bytes and their CRC-32C, as a volume whose layout was misread would be written to the wrong places.
@@ -304,10 +325,12 @@ async fn assemble(
     found: Found,
     (tag, cache): (u32, Arc<crate::frame_cache::FrameCache>),
 ) -> Result<(Arc<Shared>, Publisher)> {
-    let Found { meta, head, table, owner, claimed, heads } = found;
-    let storage = Arc::new(Storage { store, layout: meta.layout, timeout: options.operation_timeout });
+    let Found { meta, head, table, owner, claimed, heads, away } = found;
+    let mut storage = Storage::new(store, meta.layout, options.operation_timeout);
+    storage.pace = Arc::clone(&engine.pace);
+    let storage = Arc::new(storage);
     let staging = Arc::new(Staging::new(Arc::clone(&env.dir), meta.frame_size, options.max_flush_size));
-    let disk = Arc::new(DiskCache::open(Arc::clone(&env.dir), options.disk_cache_bytes));
+    let disk = Arc::new(DiskCache::open(Arc::clone(&env.dir), engine.disk_cache_bytes(tag, options.disk_cache_bytes)));
     let pages = PageLoader::new(
         Arc::clone(&storage),
         Arc::clone(&engine.pages),
@@ -366,7 +389,7 @@ async fn assemble(
         LocalLog::new(Arc::clone(&env.dir), last, log_files).map_err(|e| local_error("open the replay log", e))?;
     let log = Arc::new(log);
     let flusher = Arc::new(Flusher::new(Arc::clone(&env.dir), Arc::clone(&log), Arc::clone(&staging), Lsn(0)));
-    let uploads = Uploads::new(engine.uploads_max(options.max_flush_size, options.uploads_max));
+    engine.attach(tag, Arc::clone(&staging), Arc::clone(&disk));
     let next_nonce = nonce_max + 1;
     let disk_room = DiskRoom::new(Arc::clone(&env.dir), DISK_RESERVE_BYTES);
     let shared = Arc::new(Shared {
@@ -388,7 +411,8 @@ async fn assemble(
         term: RwLock::new(term),
         next_nonce: AtomicU64::new(next_nonce),
         checkpoints: Checkpoints::default(),
-        uploads,
+        uploads: Uploads::default(),
+        recent: Recent::default(),
         handles: Default::default(),
         locks: LockTable::default(),
         health: Mutex::default(),
@@ -401,6 +425,9 @@ async fn assemble(
         opened: tokio::sync::watch::channel(false).0,
     });
     shared.note_recovered(&head);
+    if let Some(error) = &away {
+        shared.problem(error);
+    }
     if !shared.options.read_only {
         let header = shared.log_header(last.next());
         shared.log.rotate(last.next(), header);

@@ -14,6 +14,8 @@
 //! reservation; a slot is dropped from the upload only if it was dead at the last freeze that could see it and no writer was
 //! still filling it.
 
+mod queue;
+
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
@@ -83,6 +85,12 @@ struct SegState {
     /// A frozen root may refer to the segment: `dropped` must not change any more unless at a freeze.
     frozen: bool,
     building: bool,
+    /// Times that its object was sent.
+    attempts: u32,
+    /// Why the last of them failed, until the next begins.
+    failure: Option<String>,
+    /// May go up although uploads are held.
+    released: bool,
     /// The location records of the object that is on its way.
     planned: Option<Vec<(Vec<u8>, Vec<u8>)>>,
     /// Set once its location records are in the log.
@@ -149,6 +157,9 @@ impl StagedSegment {
             sealed: false,
             frozen: false,
             building: false,
+            attempts: 0,
+            failure: None,
+            released: false,
             planned: None,
             uploaded: None,
             keepsake: None,
@@ -447,7 +458,8 @@ struct Inner {
 pub(crate) struct Staging {
     dir: Arc<dyn LocalDir>,
     slot_bytes: u64,
-    segment_bytes_max: u64,
+    segment_bytes_wanted: u64,
+    segment_bytes_max: AtomicU64,
     inner: Mutex<Inner>,
     staged_bytes: AtomicU64,
     new_names: Arc<AtomicBool>,
@@ -461,7 +473,8 @@ impl Staging {
         Self {
             dir,
             slot_bytes: u64::from(slot_bytes),
-            segment_bytes_max,
+            segment_bytes_wanted: segment_bytes_max,
+            segment_bytes_max: AtomicU64::new(segment_bytes_max),
             inner: Mutex::new(Inner::default()),
             staged_bytes: AtomicU64::new(0),
             new_names: Arc::default(),
@@ -604,7 +617,8 @@ impl Staging {
     fn seal_if_full(&self, inner: &mut Inner, segment: &Arc<StagedSegment>) {
         let full = {
             let state = segment.state.lock();
-            state.bytes >= self.segment_bytes_max || state.slots.len() as u32 >= SEGMENT_SLOTS_MAX
+            state.bytes >= self.segment_bytes_max.load(Ordering::Relaxed)
+                || state.slots.len() as u32 >= SEGMENT_SLOTS_MAX
         };
         if full {
             self.seal(inner, segment);
@@ -658,10 +672,11 @@ impl Staging {
         }
     }
 
-    /// Takes one sealed segment to upload.
-    pub(crate) fn next_to_upload(&self) -> Option<Arc<StagedSegment>> {
+    /// Takes one sealed segment to upload; while uploads are `held`, only one that was released by itself.
+    pub(crate) fn next_to_upload(&self, held: bool) -> Option<Arc<StagedSegment>> {
         let mut inner = self.inner.lock();
-        (!inner.to_upload.is_empty()).then(|| inner.to_upload.remove(0))
+        let at = inner.to_upload.iter().position(|s| !held || s.state.lock().released)?;
+        Some(inner.to_upload.remove(at))
     }
 
     /// Whether a sealed segment waits to be taken.

@@ -38,6 +38,8 @@ pub struct VolumeStatus {
     pub offline_since: Option<i64>,
     /// Why the volume takes no changes, if it does not.
     pub halted: Option<String>,
+    /// Whether that is because another owner has it now.
+    pub fenced: bool,
     /// The last problem with the store, if it is not over.
     pub problem: Option<String>,
     /// Writer's term.
@@ -130,6 +132,7 @@ impl Shared {
             connection: if health.offline_since.is_some() { ConnectionState::Offline } else { ConnectionState::Online },
             offline_since: health.offline_since.map(|t| t.secs),
             halted: state.halted.as_ref().map(|h| h.why.clone()),
+            fenced: state.halted.as_ref().is_some_and(|h| h.kind == ErrorKind::Fenced),
             problem: health.problem.clone(),
             epoch: self.term.read().epoch.0,
             head_seq: health.head_seq,

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Layout;
+use crate::pace::Pace;
 use crate::store::{GetRange, ObjectKey, ObjectStore, PutMode, StoreError, StoreErrorKind};
 use crate::types::ObjectId;
 
@@ -18,9 +19,16 @@ pub(crate) struct Storage {
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) layout: Layout,
     pub(crate) timeout: Duration,
+    /// Limits of transfer, which are waited for outside of the deadline.
+    pub(crate) pace: Arc<Pace>,
 }
 
 impl Storage {
+    /// A store without limits of transfer.
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, layout: Layout, timeout: Duration) -> Self {
+        Self { store, layout, timeout, pace: Arc::default() }
+    }
+
     pub(crate) async fn get_meta(&self, id: ObjectId, range: GetRange) -> Result<Bytes> {
         self.get_named(&self.layout.meta_key(id), range).await
     }
@@ -47,10 +55,15 @@ impl Storage {
     }
 
     pub(crate) async fn get(&self, key: &ObjectKey, range: GetRange) -> Result<Bytes> {
-        self.deadline(key, "read", self.store.get(key, range)).await
+        self.pace.download.ready().await;
+        let bytes = self.deadline(key, "read", self.store.get(key, range)).await?;
+        self.pace.download.spend(bytes.len() as u64);
+        Ok(bytes)
     }
 
     pub(crate) async fn put(&self, key: &ObjectKey, body: Vec<Bytes>, mode: PutMode) -> Result<()> {
+        self.pace.upload.ready().await;
+        self.pace.upload.spend(body.iter().map(|b| b.len() as u64).sum());
         self.deadline(key, "write", self.store.put(key, body, mode)).await
     }
 

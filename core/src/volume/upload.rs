@@ -5,11 +5,12 @@
 //! live data is not sent at all. Segments go up in parallel, each held in memory while it does.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use crate::disk_cache::Keepsake;
 use crate::error::{Error, ErrorKind, Result};
@@ -19,7 +20,7 @@ use crate::format::segment::{SegmentLocation, SegmentUsage, SlotFrame};
 use crate::format::{ObjectKind, PackBuilder};
 use crate::fs::Caller;
 use crate::ops::usage;
-use crate::store::PutMode;
+use crate::store::{ObjectKey, PutMode};
 use crate::types::ObjectId;
 use crate::volume::Shared;
 use crate::volume::staging::{Slot, StagedSegment, Uploaded};
@@ -28,8 +29,14 @@ use crate::volume::staging::{Slot, StagedSegment, Uploaded};
 const OVERHEAD_PER_SLOT: usize = 80;
 
 /// State of the uploader.
+#[derive(Default)]
 pub(crate) struct Uploads {
-    permits: Arc<Semaphore>,
+    /// Segments on their way.
+    going: AtomicUsize,
+    /// Whether new ones wait.
+    held: AtomicBool,
+    /// Signalled when waiting before another attempt makes no sense any more.
+    retry: Notify,
     spare: Spare,
     /// Signalled when a segment was planned or uploaded.
     pub(crate) progress: Notify,
@@ -42,9 +49,28 @@ struct Plan {
     overlay: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
+/// A segment on its way. Dropping it makes room for the next.
+struct Going(Arc<Shared>);
+
+impl Drop for Going {
+    fn drop(&mut self) {
+        self.0.uploads.going.fetch_sub(1, Ordering::AcqRel);
+        self.0.staging.sealed.notify_one();
+    }
+}
+
 impl Uploads {
-    pub(crate) fn new(at_once: usize) -> Self {
-        Self { permits: Arc::new(Semaphore::new(at_once)), spare: Spare::default(), progress: Notify::new() }
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn hold(&self, held: bool) {
+        self.held.store(held, Ordering::Release);
+    }
+
+    /// Ends the waits before another attempt.
+    pub(crate) fn retry_now(&self) {
+        self.retry.notify_waiters();
     }
 }
 
@@ -88,12 +114,11 @@ impl Shared {
             let sealed = self.staging.sealed.notified();
             let stopped = self.stop.notified();
             if self.wait_claimed().await && self.check_going().is_ok() {
-                while let Some(segment) = self.staging.next_to_upload() {
-                    let Ok(permit) = Arc::clone(&self.uploads.permits).acquire_owned().await else { return };
+                while let Some((segment, going)) = self.next_upload() {
                     let shared = Arc::clone(&self);
                     tokio::spawn(async move {
                         let outcome = shared.upload_segment(&segment).await;
-                        drop(permit);
+                        drop(going);
                         if let Err(error) = outcome {
                             shared.upload_failed(segment, &error).await;
                         }
@@ -107,13 +132,29 @@ impl Shared {
         }
     }
 
+    /// The next segment to send, if there is one and room in memory for it.
+    fn next_upload(self: &Arc<Self>) -> Option<(Arc<StagedSegment>, Going)> {
+        let at_once = self.engine.uploads_max(self.options.max_flush_size, self.options.uploads_max);
+        if self.uploads.going.load(Ordering::Acquire) >= at_once {
+            return None;
+        }
+        let segment = self.staging.next_to_upload(self.uploads.is_held())?;
+        self.uploads.going.fetch_add(1, Ordering::AcqRel);
+        Some((segment, Going(Arc::clone(self))))
+    }
+
     /// Gives the segment back after a while.
     async fn upload_failed(&self, segment: Arc<StagedSegment>, error: &Error) {
         let stopped = self.stop.notified();
         if self.check_going().is_ok() {
             tracing::error!("cannot upload segment {}: {error}", segment.id);
             self.problem(error);
-            tokio::select! { () = tokio::time::sleep(crate::limits::BACKOFF_UPLOAD) => {}, () = stopped => {} }
+            segment.note_failure(error);
+            tokio::select! {
+                () = tokio::time::sleep(crate::limits::BACKOFF_UPLOAD) => {}
+                () = self.uploads.retry.notified() => {}
+                () = stopped => {}
+            }
         }
         self.staging.requeue(segment);
     }
@@ -128,17 +169,23 @@ impl Shared {
         segment.set_planned(plan.overlay.clone());
         self.uploads.progress.notify_waiters();
         let key = self.storage.layout.data_key(plan.object);
-        self.until_stored(|| Box::pin(self.storage.put(&key, vec![plan.body.clone()], PutMode::Fresh))).await?;
+        self.until_stored(|| Box::pin(self.send(segment, &key, &plan.body))).await?;
         let lsn = self.put_location(segment, &plan).await?;
         self.keep_on_disk(segment, &plan, slots.len());
         segment.set_uploaded(Uploaded { lsn, overlay: plan.overlay });
-        if self.staging.has_to_upload() {
+        if self.staging.has_to_upload() && !self.uploads.is_held() {
             self.uploads.spare.give(plan.body);
         } else {
             self.uploads.spare.clear();
         }
         self.uploads.progress.notify_waiters();
         Ok(())
+    }
+
+    async fn send(&self, segment: &StagedSegment, key: &ObjectKey, body: &Bytes) -> Result<()> {
+        segment.note_attempt();
+        let sent = self.storage.put(key, vec![body.clone()], PutMode::Fresh).await;
+        sent.inspect_err(|error| segment.note_failure(error))
     }
 
     /// What was just written is what is likely to be read, also while the store is away. Where the staging file can be kept, its bytes
@@ -294,7 +341,11 @@ impl Shared {
             }
             let stopped = self.stop.notified();
             self.check_going()?;
-            tokio::select! { () = tokio::time::sleep(wait) => {}, () = stopped => {} }
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.uploads.retry.notified() => {}
+                () = stopped => {}
+            }
             self.check_going()?;
             wait = (wait * 2).min(crate::limits::BACKOFF_MAX);
         }

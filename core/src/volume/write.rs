@@ -150,7 +150,8 @@ impl Shared {
     /// What keeps a write of `len` bytes waiting.
     fn lacks(&self, len: u64) -> Option<Lack> {
         let staged = self.staging.staged_bytes();
-        if staged > 0 && staged + len > self.options.disk_budget {
+        let full = self.engine.staging_full(self.tag, len);
+        if full.unwrap_or(staged > 0 && staged + len > self.options.disk_budget) {
             return Some(Lack::Budget);
         }
         if (self.state.read().tree.dirty_bytes() as u64) >= self.engine.dirty_meta_max() * 2 {
@@ -169,7 +170,7 @@ impl Shared {
             }
             Lack::Budget => format!(
                 "{staged} bytes wait for the store and the staging budget of {} is used up; bring the store back or raise disk_budget",
-                self.options.disk_budget
+                self.engine.disk_budget().map_or(self.options.disk_budget, |shared| shared.staging)
             ),
             Lack::Memory => {
                 "changed metadata fill their share of memory_budget and wait for the store; bring the store back"

@@ -5,13 +5,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use proxyfs_core::store::{
-    ConditionalPut, GetRange, ListPage, ObjectKey, ObjectStore, PutMode, StoreError, StoreResult,
+    ConditionalPut, GetRange, ListPage, ObjectKey, ObjectStore, PutMode, StoreError, StoreErrorKind, StoreResult,
 };
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::key;
 
@@ -51,6 +53,77 @@ impl StoreCounts {
     }
 }
 
+/// Upper bounds of the latency classes, in milliseconds; one more class takes the rest.
+pub const LATENCY_MS: [u64; 11] = [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 10_000, 30_000];
+
+/// Kinds of failure, in the order of [`OpDetail::failed`].
+pub const FAILURES: [StoreErrorKind; 9] = [
+    StoreErrorKind::NotFound,
+    StoreErrorKind::AlreadyExists,
+    StoreErrorKind::NoContainer,
+    StoreErrorKind::Denied,
+    StoreErrorKind::Unavailable,
+    StoreErrorKind::Truncated,
+    StoreErrorKind::Unsupported,
+    StoreErrorKind::Invalid,
+    StoreErrorKind::NoSpace,
+];
+
+/// Names of the kinds of request, in the order of [`Usage::details`].
+pub const KINDS: [&str; 5] = ["put", "get", "head", "list", "delete"];
+
+/// More on one kind of request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpDetail {
+    /// Failures by [`FAILURES`].
+    pub failed: [u64; FAILURES.len()],
+    /// Requests by the class of [`LATENCY_MS`] that their time falls into.
+    pub latency: [u64; LATENCY_MS.len() + 1],
+    /// Time of all requests together, in nanoseconds.
+    pub nanos: u64,
+}
+
+/// Counters and details together, which can be added up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// The counters.
+    pub counts: StoreCounts,
+    /// By [`KINDS`].
+    pub details: [OpDetail; KINDS.len()],
+}
+
+impl Usage {
+    /// The counters of one of [`KINDS`], by its number.
+    #[must_use]
+    pub fn of(&self, kind: usize) -> OpCounts {
+        let StoreCounts { put, get, head, list, delete, .. } = self.counts;
+        [put, get, head, list, delete][kind]
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(mut self, other: &Self) -> Self {
+        let add = |a: OpCounts, b: OpCounts| OpCounts {
+            requests: a.requests + b.requests,
+            failures: a.failures + b.failures,
+            bytes: a.bytes + b.bytes,
+        };
+        let (a, b) = (&mut self.counts, &other.counts);
+        a.put = add(a.put, b.put);
+        a.get = add(a.get, b.get);
+        a.head = add(a.head, b.head);
+        a.list = add(a.list, b.list);
+        a.delete = add(a.delete, b.delete);
+        a.retries += b.retries;
+        for (a, b) in self.details.iter_mut().zip(&other.details) {
+            a.failed.iter_mut().zip(&b.failed).for_each(|(a, b)| *a += b);
+            a.latency.iter_mut().zip(&b.latency).for_each(|(a, b)| *a += b);
+            a.nanos += b.nanos;
+        }
+        self
+    }
+}
+
 /// The live counters of a store; clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
@@ -72,15 +145,35 @@ struct Op {
     requests: AtomicU64,
     failures: AtomicU64,
     bytes: AtomicU64,
+    failed: [AtomicU64; FAILURES.len()],
+    latency: [AtomicU64; LATENCY_MS.len() + 1],
+    nanos: AtomicU64,
 }
 
 impl Op {
-    fn note<T>(&self, result: &StoreResult<T>, bytes: u64) {
+    fn note<T>(&self, begun: Instant, result: &StoreResult<T>, bytes: u64) {
+        let time = begun.elapsed();
+        let class = LATENCY_MS.iter().position(|ms| time <= Duration::from_millis(*ms)).unwrap_or(LATENCY_MS.len());
+        self.latency[class].fetch_add(1, Ordering::Relaxed);
+        self.nanos.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        if let Err(error) = result
+            && let Some(kind) = FAILURES.iter().position(|kind| *kind == error.kind)
+        {
+            self.failed[kind].fetch_add(1, Ordering::Relaxed);
+        }
         self.requests.fetch_add(1, Ordering::Relaxed);
         if result.is_ok() {
             self.bytes.fetch_add(bytes, Ordering::Relaxed);
         } else {
             self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn detail(&self) -> OpDetail {
+        OpDetail {
+            failed: self.failed.each_ref().map(|n| n.load(Ordering::Relaxed)),
+            latency: self.latency.each_ref().map(|n| n.load(Ordering::Relaxed)),
+            nanos: self.nanos.load(Ordering::Relaxed),
         }
     }
 
@@ -105,6 +198,13 @@ impl Counters {
             delete: self.ops.delete.snapshot(),
             retries: self.retries.load(Ordering::Relaxed),
         }
+    }
+
+    /// The numbers now, with failures by kind and latencies.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let Ops { put, get, head, list, delete } = &*self.ops;
+        Usage { counts: self.snapshot(), details: [put, get, head, list, delete].map(Op::detail) }
     }
 
     /// The same counters, with retries counted elsewhere (see [`crate::Retry::retries`]).
@@ -137,32 +237,37 @@ impl<S: ObjectStore + ?Sized> Counted<S> {
 impl<S: ObjectStore + ?Sized> ObjectStore for Counted<S> {
     async fn put(&self, key: &ObjectKey, body: Vec<Bytes>, mode: PutMode) -> StoreResult<()> {
         let bytes = key::body_len(&body);
+        let begun = Instant::now();
         let result = self.inner.put(key, body, mode).await;
-        self.counters.ops.put.note(&result, bytes);
+        self.counters.ops.put.note(begun, &result, bytes);
         result
     }
 
     async fn get(&self, key: &ObjectKey, range: GetRange) -> StoreResult<Bytes> {
+        let begun = Instant::now();
         let result = self.inner.get(key, range).await;
-        self.counters.ops.get.note(&result, result.as_ref().map_or(0, |content| content.len() as u64));
+        self.counters.ops.get.note(begun, &result, result.as_ref().map_or(0, |content| content.len() as u64));
         result
     }
 
     async fn len(&self, key: &ObjectKey) -> StoreResult<u64> {
+        let begun = Instant::now();
         let result = self.inner.len(key).await;
-        self.counters.ops.head.note(&result, 0);
+        self.counters.ops.head.note(begun, &result, 0);
         result
     }
 
     async fn list(&self, container: u32, prefix: &str, start_after: Option<&str>) -> StoreResult<ListPage> {
+        let begun = Instant::now();
         let result = self.inner.list(container, prefix, start_after).await;
-        self.counters.ops.list.note(&result, 0);
+        self.counters.ops.list.note(begun, &result, 0);
         result
     }
 
     async fn delete(&self, keys: &[ObjectKey]) -> StoreResult<Vec<(ObjectKey, StoreError)>> {
+        let begun = Instant::now();
         let result = self.inner.delete(keys).await;
-        self.counters.ops.delete.note(&result, 0);
+        self.counters.ops.delete.note(begun, &result, 0);
         result
     }
 
@@ -191,6 +296,9 @@ mod tests {
         let counts = store.counters().snapshot();
         assert_eq!(counts.put, OpCounts { requests: 1, failures: 0, bytes: 5 });
         assert_eq!(counts.get, OpCounts { requests: 2, failures: 1, bytes: 2 });
+        let usage = store.counters().usage();
+        assert_eq!((usage.details[1].failed[0], usage.details[1].latency.iter().sum::<u64>()), (1, 2));
+        assert_eq!(usage.plus(&usage).of(1).requests, 4);
         assert_eq!((counts.head.requests, counts.list.requests, counts.requests()), (0, 1, 4));
     }
 }

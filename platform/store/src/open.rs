@@ -127,6 +127,11 @@ pub async fn open_offline(url: &StoreUrl, options: &StoreOptions) -> StoreResult
     Ok(wrap(Client::connect(url, options).await?.into_store(), options))
 }
 
+/// The backend alone: each call is made once.
+pub(crate) async fn bare(url: &StoreUrl, options: &StoreOptions) -> StoreResult<Arc<dyn ObjectStore>> {
+    Ok(Client::connect(url, options).await?.into_store())
+}
+
 /// Puts counters, retries and pools around any store.
 #[must_use]
 pub fn wrap(client: Arc<dyn ObjectStore>, options: &StoreOptions) -> OpenStore {

@@ -5,6 +5,7 @@
 
 mod classify;
 mod client;
+pub(crate) mod probe;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

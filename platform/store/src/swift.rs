@@ -412,7 +412,7 @@ mod tests {
 
     fn store(auth: &str) -> SwiftStore {
         let StoreUrl::Swift(url) = format!("swift://c/p?auth={auth}").parse().unwrap() else { panic!("not swift") };
-        let credentials = Credentials { id: "me".into(), secret: "hunter2".into(), session_token: None };
+        let credentials = Credentials::new("me", "hunter2");
         SwiftStore::connect(&url, ContainerOptions::default(), Some(credentials)).unwrap()
     }
 

@@ -369,7 +369,13 @@ fn parse_http_url(scheme: &'static str, name: &str, value: &str) -> Result<Strin
     if rest.split('/').next().is_some_and(|host| host.contains('@')) {
         return Err(secret_in_url(scheme, &format!("a user name or password in `{name}`")));
     }
-    if value.parse::<http::Uri>().is_err() || rest.is_empty() || rest.contains('?') {
+    if rest.contains('?') {
+        // What follows is often a signature or a token; it is not repeated.
+        return Err(invalid(format!(
+            "{scheme} URL: {name} holds `?`; write {name}=http://HOST:PORT without parameters"
+        )));
+    }
+    if value.parse::<http::Uri>().is_err() || rest.is_empty() {
         return Err(invalid(format!("{scheme} URL: {name} is `{value}`; write {name}=http://HOST:PORT")));
     }
     Ok(value.trim_end_matches('/').to_owned())
@@ -409,11 +415,11 @@ fn unknown_scheme() -> StoreError {
 fn secret_in_url(scheme: &str, what: &str) -> StoreError {
     let place = match scheme {
         "swift" => {
-            "put the credentials into the environment: ST_USER and ST_KEY, or OS_USERNAME, OS_PASSWORD and OS_PROJECT_NAME"
+            "store them under a name (proxyfs credentials set NAME), or put them into the environment: ST_USER and ST_KEY, or OS_USERNAME, OS_PASSWORD and OS_PROJECT_NAME"
         }
         "file" => "a local directory needs none",
         _ => {
-            "put them into the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or into a profile and write profile=NAME"
+            "store them under a name (proxyfs credentials set NAME), or put them into the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or into a profile and write profile=NAME"
         }
     };
     invalid(format!("{scheme} URL: {what} is not accepted, as URLs are logged and stored; {place}"))
@@ -526,8 +532,14 @@ mod tests {
         ] {
             let error = text.parse::<StoreUrl>().expect_err(text);
             assert!(!error.message.contains("hunter2"), "{error}");
-            assert!(error.message.contains("environment"), "{error}");
+            assert!(error.message.contains("environment") && error.message.contains("credentials set"), "{error}");
         }
+    }
+
+    #[test]
+    fn parameters_of_an_endpoint_are_refused_and_never_repeated() {
+        let error = "s3://bucket?endpoint=http://h/?sig=hunter2".parse::<StoreUrl>().unwrap_err();
+        assert!(!error.message.contains("hunter2") && error.message.contains("without parameters"), "{error}");
     }
 
     proptest! {

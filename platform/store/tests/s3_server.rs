@@ -17,8 +17,7 @@ async fn server() -> (S3Server, StoreUrl, StoreOptions, TempDir) {
     let server = S3Server::start(dir.path()).await.unwrap();
     server.create_bucket("bucket").unwrap();
     let url = server.url("bucket", "volume").parse().unwrap();
-    let credentials =
-        Credentials { id: server.access_key.clone(), secret: server.secret_key.clone(), session_token: None };
+    let credentials = Credentials::new(&server.access_key, server.secret_key.as_str());
     let options = StoreOptions { credentials: Some(credentials), operation_timeout: 20, ..Default::default() };
     (server, url, options, dir)
 }

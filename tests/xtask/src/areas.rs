@@ -3,6 +3,7 @@
 //! To add an area, add a row to [`AREAS`]. An area whose parts the workspace does not have is not listed. Areas run in this order:
 //! cheap and general first, so that what is wrong shows early.
 
+mod control;
 mod fsx;
 mod fuzz;
 mod licences;
@@ -157,11 +158,23 @@ pub(crate) const AREAS: &[Area] = &[
         |w| w.has("platform/fuse/tests"),
         RustTests::of("proxyfs-fuse").needs(suite::mounts),
     ),
+    Area::custom(
+        "control",
+        "the management interface: who may ask, bad requests, every call, its OpenAPI document",
+        |w| w.has_member("proxyfs-control"),
+        control::run,
+    ),
+    Area::rust(
+        "credentials",
+        "named credentials: sources, their order, files that others may read",
+        |w| w.has_member("proxyfs-credentials"),
+        RustTests::of("proxyfs-credentials"),
+    ),
     Area::rust(
         "cli",
         "the program's commands",
         |w| w.has("app/cli/tests"),
-        RustTests::of("proxyfs").needs(suite::mounts),
+        RustTests::of("proxyfs").needs(suite::program_tests),
     ),
     Area::custom("pjdfstest", "POSIX conformance of a real mount", has_program, pjdfstest::run),
     Area::custom("fsx", "random operations on one file of a real mount, also killed half-way", has_program, fsx::run),

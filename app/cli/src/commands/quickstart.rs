@@ -80,7 +80,8 @@ async fn ensure_volume(cx: &Context) -> Outcome<bool> {
         }
         other => (other.map_err(|e| Failure::engine("read", &subject, &e))?, false),
     };
-    registry.add(NAME, &Entry { uuid: meta.uuid.to_string(), store: url.to_string(), options: Given::new() })?;
+    let entry = Entry::new(meta.uuid.to_string(), url.to_string());
+    registry.add(NAME, &entry)?;
     Ok(created)
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use proxyfs_control::types::volume::VolumeState;
 use serde_json::{Value, json};
 
 use super::Context;
@@ -10,6 +11,7 @@ use crate::failure::Outcome;
 use crate::output::table;
 use crate::paths::Paths;
 use crate::registry::Registry;
+use crate::serve::ask;
 use crate::target::Target;
 use crate::units::about_size;
 
@@ -52,8 +54,26 @@ async fn all(cx: &Context) -> Outcome {
         let [uuid, store] = ["uuid", "store"].map(|key| other.status["volume"][key].as_str().unwrap_or("").to_owned());
         volumes.push(describe(None, &uuid, &store, Some(other)));
     }
+    add_tried(cx, &mut volumes).await;
     cx.style.show(&json!({ "volumes": volumes }), || overview(&volumes));
     Ok(())
+}
+
+/// Adds what the daemon says of volumes that it tries to mount.
+async fn add_tried(cx: &Context, volumes: &mut Vec<Value>) {
+    let Some(daemon) = ask::daemon(&cx.paths).await else { return };
+    let Ok(known) = daemon.volumes().await else { return };
+    let problems = daemon.problems().await.map(|p| p.problems).unwrap_or_default();
+    let tried = |state| matches!(state, VolumeState::Opening | VolumeState::Failed);
+    for volume in known.volumes.into_iter().filter(|v| tried(v.state)) {
+        let at = volumes.iter().position(|v| v["name"] == volume.name.as_str()).unwrap_or_else(|| {
+            volumes.push(describe(Some(&volume.name), &volume.uuid, &volume.store, None));
+            volumes.len() - 1
+        });
+        let problem = problems.iter().find(|p| p.volume.as_deref() == Some(&volume.name));
+        volumes[at]["state"] = json!(volume.state);
+        volumes[at]["problem"] = json!(problem.map(|p| &p.cause));
+    }
 }
 
 fn describe(name: Option<&str>, uuid: &str, store: &str, running: Option<&Running>) -> Value {
@@ -77,7 +97,8 @@ fn overview(volumes: &[Value]) -> String {
         let name = v["name"].as_str().or_else(|| v["store"].as_str()).unwrap_or("");
         let text = |key: &str| v["volume"][key].as_str().unwrap_or("-").to_owned();
         let waiting = v["volume"]["waiting_bytes"].as_u64().map_or_else(|| "-".to_owned(), about_size);
-        vec![name.to_owned(), v["mount_point"].as_str().unwrap_or("-").to_owned(), text("connection"), waiting]
+        let place = v["mount_point"].as_str().or_else(|| v["state"].as_str()).unwrap_or("-").to_owned();
+        vec![name.to_owned(), place, text("connection"), waiting]
     });
     table(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
 }

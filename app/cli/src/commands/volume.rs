@@ -1,6 +1,6 @@
 //! `proxyfs volume ...`: volumes and their names.
 
-mod create;
+pub(crate) mod create;
 mod delete;
 mod list;
 mod release;
@@ -12,6 +12,7 @@ use super::Context;
 use crate::cli::VolumeCommand;
 use crate::failure::{Failure, Outcome};
 use crate::options::Given;
+use crate::paths::Paths;
 use crate::target::Target;
 use crate::units::about_size;
 
@@ -31,11 +32,11 @@ pub(crate) async fn run(cx: &Context, command: VolumeCommand) -> Outcome {
 }
 
 /// Opens a volume that is not mounted and closes it cleanly: what was staged here is in the store then.
-pub(crate) async fn open_and_close(cx: &Context, target: &Target, action: &str, take_over: bool) -> Outcome {
+pub(crate) async fn open_and_close(paths: &Paths, target: &Target, action: &str, take_over: bool) -> Outcome {
     let mut settings = target.settings(&Given::new())?;
     settings.volume.take_over = take_over;
     settings.volume.read_only = false;
-    let volume = target.open(&cx.paths, action, settings).await?;
+    let volume = target.open(paths, action, settings).await?;
     let report = volume.close(CLOSE_PATIENCE).await.map_err(|e| Failure::engine(action, &target.subject(), &e))?;
     if report.in_store {
         return Ok(());

@@ -26,6 +26,11 @@ pub(crate) type Progress = mpsc::UnboundedSender<String>;
 pub(crate) trait Handler: Send + Sync + 'static {
     /// Does what is asked. Progress may be sent meanwhile; nobody need listen.
     fn handle(&self, request: Request, progress: Progress) -> impl Future<Output = Reply> + Send;
+
+    /// Whether an answered unmount ends the connection, as the process goes on without the volume.
+    fn outlives_the_mount(&self) -> bool {
+        false
+    }
 }
 
 /// A listening control socket. Dropping it stops accepting; open connections go on.
@@ -103,7 +108,12 @@ async fn serve<H: Handler>(stream: UnixStream, handler: &H, busy: &Busy) -> io::
     while let Some(line) = lines.next_line().await? {
         let _busy = busy.read().await;
         match serde_json::from_str(&line) {
-            Ok(request) => answer(request, handler, &mut write).await?,
+            Ok(request) => {
+                answer(request, handler, &mut write).await?;
+                if request == Request::Unmount && handler.outlives_the_mount() {
+                    return Ok(());
+                }
+            }
             Err(e) => send(&mut write, &Reply::Failed(not_understood(&e))).await?,
         }
     }

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper that fails must fail its test")]
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -94,6 +94,12 @@ impl World {
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test")
             .env("AWS_EC2_METADATA_DISABLED", "true")
+            // No credential store of this machine's user.
+            .env("XDG_RUNTIME_DIR", self.path("run"))
+            .env_remove("DBUS_SESSION_BUS_ADDRESS")
+            .env_remove("CREDENTIALS_DIRECTORY")
+            .env_remove("DISPLAY")
+            .env_remove("WAYLAND_DISPLAY")
             .env_remove("PROXYFS_LOG")
             .stdin(Stdio::null());
         command
@@ -102,6 +108,14 @@ impl World {
     /// Runs to the end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Said {
         self.command(arguments).output().unwrap().into()
+    }
+
+    /// Runs a command to the end with text on its standard input.
+    pub(crate) fn feed(mut command: Command, text: &str) -> Said {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // One that refuses its arguments does not read.
+        let _ = child.stdin.take().unwrap().write_all(text.as_bytes());
+        child.wait_with_output().unwrap().into()
     }
 
     /// Runs to the end and must succeed.
@@ -114,12 +128,19 @@ impl World {
     /// Starts a command that mounts in the foreground; returns once it says so.
     pub(crate) fn serve(&self, arguments: &[&str]) -> Serving {
         let arguments: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
-        let mut child = self.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut command = self.command(&arguments);
+        command.stderr(Stdio::piped());
+        Self::serve_command(command)
+    }
+
+    /// The same with a command that answers in JSON.
+    pub(crate) fn serve_command(mut command: Command) -> Serving {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut text = String::new();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         while !text.ends_with("\n}\n") {
             if out.read_line(&mut text).unwrap() == 0 {
-                panic!("{arguments:?} ended early: {text} {:?}", Said::from(child.wait_with_output().unwrap()));
+                panic!("{command:?} ended early: {text} {:?}", Said::from(child.wait_with_output().unwrap()));
             }
         }
         let ready: Value = serde_json::from_str(&text).unwrap();
@@ -140,13 +161,17 @@ impl Drop for World {
 
 /// A process that serves a mount; killed when dropped.
 pub(crate) struct Serving {
-    child: Child,
+    pub(crate) child: Child,
     pub(crate) ready: Value,
 }
 
 impl Serving {
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits for the end by itself.

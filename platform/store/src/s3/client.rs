@@ -17,6 +17,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient};
 use aws_smithy_http_client::{Builder, tls};
 use proxyfs_core::store::{StoreError, StoreErrorKind, StoreResult};
+use secrecy::ExposeSecret;
 
 use crate::credentials::Credentials;
 use crate::url::S3Url;
@@ -63,8 +64,10 @@ async fn shared_config(url: &S3Url, credentials: Option<Credentials>) -> SdkConf
         loader = loader.profile_name(profile).credentials_provider(credentials);
     }
     if let Some(given) = credentials {
-        let Credentials { id, secret, session_token } = given;
-        loader = loader.credentials_provider(SdkCredentials::new(id, secret, session_token, None, "given"));
+        let token = given.session_token.as_ref().map(|t| t.expose_secret().to_owned());
+        let secret = given.secret.expose_secret();
+        // Kept in memory that the SDK wipes.
+        loader = loader.credentials_provider(SdkCredentials::new(given.id, secret, token, None, "given"));
     }
     if let Some(endpoint) = &url.endpoint {
         loader = loader.endpoint_url(endpoint);

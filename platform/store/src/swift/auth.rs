@@ -6,10 +6,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::{HeaderValue, Method, Request, StatusCode};
 use proxyfs_core::store::{StoreError, StoreErrorKind, StoreResult};
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::http_client::{Answer, HttpClient};
 use crate::body::ChunkBody;
@@ -61,21 +63,28 @@ impl Sessions {
             SwiftAuth::V1 => ("ST_USER", "ST_KEY"),
             SwiftAuth::V3 => ("OS_USERNAME", "OS_PASSWORD"),
         };
-        let from_env = || Ok(Credentials { id: required(user)?, secret: required(secret)?, session_token: None });
-        let project = match url.auth_version {
-            SwiftAuth::V1 => String::new(),
-            SwiftAuth::V3 => required("OS_PROJECT_NAME")?,
+        let credentials = match credentials {
+            Some(given) => given,
+            None => Credentials::new(required(user)?, required(secret)?),
         };
-        let domain = |name| std::env::var(name).unwrap_or_else(|_| "Default".to_owned());
+        let given = credentials.scope.clone();
+        let project = match (url.auth_version, given.project) {
+            (SwiftAuth::V1, _) => String::new(),
+            (SwiftAuth::V3, Some(project)) => project,
+            (SwiftAuth::V3, None) => required("OS_PROJECT_NAME")?,
+        };
+        let domain = |given: Option<String>, name| {
+            given.or_else(|| std::env::var(name).ok()).unwrap_or_else(|| "Default".to_owned())
+        };
         let login = Login {
             url: url.auth.clone(),
             version: url.auth_version,
             region: url.region.clone(),
-            credentials: credentials.map_or_else(from_env, Ok)?,
+            credentials,
             scope: Scope {
-                user_domain: domain("OS_USER_DOMAIN_NAME"),
+                user_domain: domain(given.user_domain, "OS_USER_DOMAIN_NAME"),
                 project,
-                project_domain: domain("OS_PROJECT_DOMAIN_NAME"),
+                project_domain: domain(given.project_domain, "OS_PROJECT_DOMAIN_NAME"),
             },
         };
         Ok(Self { login, current: Mutex::default() })
@@ -114,10 +123,15 @@ impl Login {
 
     /// TempAuth: user and key go out in headers, token and URL come back in headers.
     async fn v1(&self, http: &HttpClient) -> StoreResult<Session> {
-        let request = Request::builder()
-            .uri(&self.url)
-            .header("x-auth-user", &self.credentials.id)
-            .header("x-auth-key", &self.credentials.secret);
+        let mut request = Request::builder().uri(&self.url).header("x-auth-user", &self.credentials.id);
+        request = match HeaderValue::from_str(self.credentials.secret.expose_secret()) {
+            Ok(mut key) => {
+                key.set_sensitive(true);
+                request.header("x-auth-key", key)
+            }
+            // Fails where the request is completed.
+            Err(_) => request.header("x-auth-key", "\n"),
+        };
         let answer = self.send(http, request, Vec::new()).await?;
         let field = |name| answer.headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
         self.session(field("x-auth-token"), field("x-storage-url"))
@@ -129,8 +143,12 @@ impl Login {
             .method(Method::POST)
             .uri(format!("{}/auth/tokens", self.url))
             .header(http::header::CONTENT_TYPE, "application/json");
-        let body = v3_document(&self.credentials, &self.scope).to_string();
-        let answer = self.send(http, request, vec![body.into()]).await?;
+        let mut document = v3_document(&self.credentials, &self.scope);
+        let body = Zeroizing::new(document.to_string().into_bytes());
+        if let Some(Value::String(password)) = document.pointer_mut("/auth/identity/password/user/password") {
+            password.zeroize();
+        }
+        let answer = self.send(http, request, vec![Bytes::from_owner(body)]).await?;
         let token = answer.headers.get("x-subject-token").and_then(|v| v.to_str().ok()).map(str::to_owned);
         let document: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         self.session(token, storage_endpoint(&document, self.region.as_deref()))
@@ -174,7 +192,7 @@ fn v3_document(credentials: &Credentials, scope: &Scope) -> Value {
     let user = json!({
         "name": credentials.id,
         "domain": {"name": scope.user_domain},
-        "password": credentials.secret,
+        "password": credentials.secret.expose_secret(),
     });
     json!({"auth": {
         "identity": {"methods": ["password"], "password": {"user": user}},
@@ -193,7 +211,10 @@ fn storage_endpoint(document: &Value, region: Option<&str>) -> Option<String> {
 
 fn required(name: &str) -> StoreResult<String> {
     std::env::var(name).map_err(|_| {
-        StoreError::new(StoreErrorKind::Denied, format!("no credentials for swift: set {name} in the environment"))
+        StoreError::new(
+            StoreErrorKind::Denied,
+            format!("no credentials for swift: set {name} in the environment, or name stored ones"),
+        )
     })
 }
 
@@ -222,7 +243,7 @@ mod tests {
 
     #[test]
     fn the_login_document_names_user_project_and_domains() {
-        let credentials = Credentials { id: "u".into(), secret: "s".into(), session_token: None };
+        let credentials = Credentials::new("u", "s");
         let scope = Scope { user_domain: "ud".into(), project: "p".into(), project_domain: "pd".into() };
         let document = v3_document(&credentials, &scope);
         assert_eq!(document["auth"]["identity"]["password"]["user"]["domain"]["name"], "ud");
@@ -251,7 +272,7 @@ mod tests {
             url,
             version: SwiftAuth::V3,
             region: None,
-            credentials: Credentials { id: "u".into(), secret: "s".into(), session_token: None },
+            credentials: Credentials::new("u", "s"),
             scope: Scope { user_domain: "ud".into(), project: "p".into(), project_domain: "pd".into() },
         };
         let session = login.run(&HttpClient::new().unwrap()).await.unwrap();

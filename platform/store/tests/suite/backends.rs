@@ -71,8 +71,7 @@ pub(crate) async fn s3(_: &str) -> Option<Backend> {
     let dir = tempfile::tempdir().unwrap();
     let server = S3Server::start(dir.path()).await.unwrap();
     let url: StoreUrl = server.url("bucket", "volume/one").parse().unwrap();
-    let credentials =
-        Credentials { id: server.access_key.clone(), secret: server.secret_key.clone(), session_token: None };
+    let credentials = Credentials::new(&server.access_key, server.secret_key.as_str());
     let options = StoreOptions { create_containers: true, credentials: Some(credentials), ..Default::default() };
     Backend::new(open_store(&url, &options).await.unwrap(), (server, dir))
 }

@@ -40,6 +40,14 @@ pub(crate) fn mounts() -> Result<(), String> {
     pre::system(pre::MOUNTS)
 }
 
+/// The needs of the program's tests. Those of the credential store skip aloud by themselves.
+pub(crate) fn program_tests() -> Result<(), String> {
+    if let Err(why) = pre::system(pre::CREDENTIALS) {
+        println!("going on without a credential store: {why}");
+    }
+    mounts()
+}
+
 /// The needs of tests of attributes on the machine's own file system.
 pub(crate) fn attributes() -> Result<(), String> {
     pre::system(&[pre::ATTR, pre::ACL])

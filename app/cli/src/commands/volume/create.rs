@@ -8,33 +8,61 @@ use serde_json::json;
 
 use super::Context;
 use crate::cli::Create;
+use crate::credentials::named;
 use crate::failure::{Failure, Outcome};
-use crate::options::{Settings, parse_given};
+use crate::options::{Given, Settings, parse_given};
+use crate::paths::Paths;
 use crate::registry::{Entry, Registry, check_name, taken};
 use crate::target::{connect, parse_url};
 use crate::units::parse_size;
 
-/// Creates the volume in its store, then registers its name.
-pub(crate) async fn run(cx: &Context, args: &Create) -> Outcome {
-    check_name(&args.name)?;
-    let given = parse_given(&args.options)?;
-    let mut settings = Settings::with(&given)?;
-    let url = parse_url(&args.store)?;
-    let spec = spec(args)?;
-    let registry = Registry::new(cx.paths.registry());
-    if registry.load()?.contains_key(&args.name) {
-        return Err(taken(&args.name));
+/// A volume to create.
+#[derive(Debug)]
+pub(crate) struct NewVolume {
+    /// Its name on this computer.
+    pub(crate) name: String,
+    /// Where it lies.
+    pub(crate) url: StoreUrl,
+    /// What it is.
+    pub(crate) spec: VolumeSpec,
+    /// Named credentials.
+    pub(crate) credentials: Option<String>,
+    /// Options of every mount.
+    pub(crate) options: Given,
+}
+
+/// Creates a volume in its store, then registers its name.
+pub(crate) async fn create(paths: &Paths, new: NewVolume) -> Outcome<Entry> {
+    let NewVolume { name, url, spec, credentials, options } = new;
+    check_name(&name)?;
+    let mut settings = Settings::with(&options)?;
+    let registry = Registry::new(paths.registry());
+    if registry.load()?.contains_key(&name) {
+        return Err(taken(&name));
     }
-    let subject = format!("volume {} at {url}", args.name);
+    let subject = format!("volume {name} at {url}");
     // A directory of this computer costs nothing and needs nobody's leave.
     settings.store.create_containers |= matches!(url, StoreUrl::File(_));
+    if let Some(name) = &credentials {
+        settings.store.credentials = Some(named(paths, name).await?.record.credentials);
+    }
     let store = connect(&url, &settings.store, "create", &subject).await?;
     let (settle, timeout) = (settings.volume.settle, settings.volume.operation_timeout);
     let meta = create_volume(&store, spec, &OsClock, &OsRng, settle, timeout)
         .await
         .map_err(|e| Failure::engine("create", &subject, &e))?;
-    let entry = Entry { uuid: meta.uuid.to_string(), store: url.to_string(), options: given };
-    registry.add(&args.name, &entry)?;
+    let entry = Entry { credentials, options, ..Entry::new(meta.uuid.to_string(), url.to_string()) };
+    registry.add(&name, &entry)?;
+    Ok(entry)
+}
+
+/// Creates what the command line names.
+pub(crate) async fn run(cx: &Context, args: &Create) -> Outcome {
+    check_name(&args.name)?;
+    let options = parse_given(&args.options)?;
+    let (url, spec) = (parse_url(&args.store)?, spec(args)?);
+    let new = NewVolume { name: args.name.clone(), url, spec, credentials: args.credentials.clone(), options };
+    let entry = create(&cx.paths, new).await?;
     let done = json!({ "name": args.name, "uuid": entry.uuid, "store": entry.store, "tier": args.tier });
     cx.style.show(&done, || {
         format!("Created volume {} at {}.\nMount it: proxyfs mount {} DIR", args.name, entry.store, args.name)

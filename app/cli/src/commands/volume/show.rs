@@ -22,6 +22,7 @@ pub(crate) async fn run(cx: &Context, name: &str) -> Outcome {
         "name": name,
         "uuid": target.uuid,
         "store": target.url.to_string(),
+        "credentials": target.credentials,
         "options": target.options,
         "state_dir": target.state_dir(&cx.paths),
         "mounted": running.is_some(),

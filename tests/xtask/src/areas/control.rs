@@ -1,0 +1,106 @@
+//! The management interface: its own tests, then requests made from its OpenAPI document by schemathesis.
+//!
+//! The requests go to a daemon without an engine, over TCP on this machine. Streams that never end are left to the crate's tests.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::{RustTests, minutes, suite};
+use crate::prerequisites as pre;
+use crate::session::Session;
+use crate::tally::Tally;
+
+const PACKAGE: &str = "proxyfs-control";
+/// The daemon without an engine.
+const DAEMON: &str = "fake_daemon";
+const TOKEN: &str = "token-of-the-test-run-0123456789";
+
+/// Seconds of made-up requests.
+const SECONDS: u32 = 60;
+const SECONDS_QUICK: u32 = 15;
+const SECONDS_LONG: u32 = 600;
+/// What it may take beyond that: start, and the operation under way at the end.
+const GRACE: Duration = Duration::from_secs(120);
+/// So that a run can be repeated.
+const SEED: &str = "1";
+
+/// Paths whose answers may never end.
+const STREAMS: &[&str] = &["/v1/events", "/v1/logs"];
+
+/// Runs the area.
+pub(crate) fn run(session: &Session) -> Result<Tally> {
+    let mut tally = suite::run(session, &RustTests::of(PACKAGE))?;
+    if tally.failures.is_empty() {
+        tally.add(from_document(session)?);
+    }
+    Ok(tally)
+}
+
+fn from_document(session: &Session) -> Result<Tally> {
+    let program = match pre::python_program(session, pre::SCHEMATHESIS) {
+        Ok(program) => program,
+        Err(why) => {
+            println!("SKIP: {why}");
+            return Ok(Tally::skip(why));
+        }
+    };
+    let mut build = session.cargo();
+    build.args(["build", "--quiet", "--profile", "test", "-p", PACKAGE, "--features", "testing", "--example", DAEMON]);
+    let built = session.check("building the daemon without an engine", &mut build, minutes(20))?;
+    if !built.failures.is_empty() {
+        return Ok(built);
+    }
+    let daemon = Daemon::start(&session.workspace.target.join("debug/examples").join(DAEMON))?;
+    let seconds = match session.extent {
+        extent if extent.long => SECONDS_LONG,
+        extent if extent.quick => SECONDS_QUICK,
+        _ => SECONDS,
+    };
+    let mut command = Command::new(program);
+    command.current_dir(session.scratch());
+    command.args(["run", "--checks", "all", "--seed", SEED, "--no-color", "--warnings", "off"]);
+    command.args(["--request-timeout", "10", "--max-time", &seconds.to_string()]);
+    command.args(["--header", &format!("Authorization: Bearer {TOKEN}")]);
+    for path in STREAMS {
+        command.args(["--exclude-path", path]);
+    }
+    command.arg(format!("{}/v1/openapi.json", daemon.url));
+    let what = "requests made from the OpenAPI document";
+    session.check(what, &mut command, GRACE + Duration::from_secs(u64::from(seconds)))
+}
+
+/// A running daemon; it ends when its input does.
+struct Daemon {
+    child: Child,
+    url: String,
+}
+
+impl Daemon {
+    fn start(program: &Path) -> Result<Self> {
+        let mut command = Command::new(program);
+        command.args(["tcp", TOKEN]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("starting {}", program.display()))?;
+        let mut line = String::new();
+        if let Some(out) = child.stdout.take() {
+            BufReader::new(out).read_line(&mut line)?;
+        }
+        let daemon = Self { child, url: line.trim().to_owned() };
+        if daemon.url.is_empty() {
+            bail!("{} does not say where it listens", program.display());
+        }
+        Ok(daemon)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        // It may have ended by itself; then there is nothing to kill.
+        let _ended = self.child.kill().is_ok();
+        let _reaped = self.child.wait().is_ok();
+    }
+}
