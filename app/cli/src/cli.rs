@@ -47,6 +47,9 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Let the daemon read its configuration anew
     Reload,
+    /// Run the daemon as a systemd service
+    #[command(subcommand)]
+    Service(ServiceCommand),
     /// Say how volumes are
     Status {
         /// Only this volume: its name
@@ -175,6 +178,29 @@ pub(crate) struct Create {
     pub(crate) options: Vec<String>,
 }
 
+/// Commands on the daemon as a service.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServiceCommand {
+    /// Have systemd run the daemon, now and after each boot
+    Install {
+        /// For this user alone, from login to logout
+        #[arg(long)]
+        user: bool,
+    },
+    /// Stop it and have systemd forget it; volumes, configuration and data stay
+    Uninstall {
+        /// This user's own
+        #[arg(long)]
+        user: bool,
+    },
+    /// Say how the service is
+    Status {
+        /// This user's own
+        #[arg(long)]
+        user: bool,
+    },
+}
+
 /// Commands on named credentials.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CredentialsCommand {
@@ -279,6 +305,9 @@ pub(crate) struct Mount {
     /// Return once it is mounted, and serve it in the background
     #[arg(long)]
     pub(crate) daemon: bool,
+    /// Serve it in a process of its own, also if the daemon runs
+    #[arg(long)]
+    pub(crate) alone: bool,
     /// Claim the volume although its owner has not released it
     #[arg(long)]
     pub(crate) take_over: bool,

@@ -10,6 +10,7 @@ mod mount;
 mod quickstart;
 mod reload;
 mod serve;
+mod service;
 mod status;
 mod unmount;
 pub(crate) mod volume;
@@ -41,6 +42,7 @@ pub(crate) async fn run(command: Command, style: Style) -> Outcome<ExitCode> {
         Command::Unmount { dir } => unmount::run(&cx, &dir).await?,
         Command::Serve(args) => serve::run(&cx, &args).await?,
         Command::Reload => reload::run(&cx).await?,
+        Command::Service(command) => service::run(&cx, &command)?,
         Command::Status { name } => status::run(&cx, name.as_deref()).await?,
         Command::Flush { name } => flush::run(&cx, &name).await?,
         Command::Checkpoint { name } => checkpoint::run(&cx, &name).await?,

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::control::Reply;
 use crate::failure::{Failure, Outcome};
+use crate::helper::{self, Asked};
 use crate::output::line;
 
 /// The switch that people type, and the one that the child gets instead.
@@ -24,8 +25,12 @@ const SWITCHES: (&str, &str) = ("--daemon", "--background");
 pub(crate) fn spawn(subject: &str) -> Outcome<Value> {
     let failed = |e: io::Error| Failure::io("start a background process for", subject, &e);
     let program = std::env::current_exe().map_err(failed)?;
+    let arguments = match helper::asked(std::env::args_os())? {
+        Asked::Command(arguments) | Asked::Mount(arguments) => arguments,
+        Asked::Nothing => Vec::new(),
+    };
     let mut child = Command::new(program)
-        .args(child_arguments(std::env::args_os().skip(1)))
+        .args(child_arguments(arguments.into_iter().skip(1)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()

@@ -1,7 +1,7 @@
 //! `proxyfs`: the one program. Creates, mounts, watches and checks volumes.
 //!
 //! A map: [`cli`] is what people type, one file in `commands` carries out each command; [`target`] finds and opens a volume, [`session`] is a
-//! mounted one, [`control`] is how commands reach it; [`serve`] hosts many of them as a daemon; [`registry`], [`paths`], [`options`] and [`units`] are what is configured; [`credentials`] and [`memory`]
+//! mounted one, [`control`] is how commands reach it; [`serve`] hosts many of them as a daemon, and [`service`] lets systemd run it; [`helper`] is this program as `mount.proxyfs`; [`registry`], [`paths`], [`options`] and [`units`] are what is configured; [`credentials`] and [`memory`]
 //! keep secrets; [`output`] and [`failure`] are what is said. What a file system means is the engine's business, and none of it is decided here.
 
 mod cli;
@@ -10,6 +10,7 @@ mod control;
 mod credentials;
 mod daemon;
 mod failure;
+mod helper;
 mod logging;
 mod memory;
 mod mounts;
@@ -18,6 +19,7 @@ mod output;
 mod paths;
 mod registry;
 mod serve;
+mod service;
 mod session;
 mod target;
 mod units;
@@ -30,13 +32,23 @@ use clap::Parser;
 
 use crate::cli::Cli;
 use crate::failure::{Failure, Outcome};
+use crate::helper::Asked;
 use crate::output::Style;
 
 /// How long background work may hold up the end of the program.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let (arguments, exit_code): (_, fn(&Failure) -> u8) = match helper::asked(std::env::args_os()) {
+        Ok(Asked::Command(arguments)) => (arguments, Failure::exit_code),
+        Ok(Asked::Mount(arguments)) => (arguments, helper::exit_code),
+        Ok(Asked::Nothing) => return ExitCode::SUCCESS,
+        Err(failure) => {
+            Style::Text.fail(&failure);
+            return ExitCode::from(helper::exit_code(&failure));
+        }
+    };
+    let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => return cli::explain(&error),
     };
@@ -47,7 +59,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => {
             style.fail(&failure);
-            ExitCode::from(failure.exit_code())
+            ExitCode::from(exit_code(&failure))
         }
     }
 }

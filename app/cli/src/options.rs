@@ -28,12 +28,15 @@ pub(crate) struct Settings {
     pub(crate) store: StoreOptions,
     /// Whether other users may enter the mount.
     pub(crate) allow_other: bool,
+    /// Whether programs in the mount may be started.
+    pub(crate) exec: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let volume = VolumeOptions { owner: host_name(), root_owner: this_user(), ..VolumeOptions::default() };
-        Self { engine: EngineOptions::default(), volume, store: StoreOptions::default(), allow_other: false }
+        let engine = EngineOptions::default();
+        Self { engine, volume, store: StoreOptions::default(), allow_other: false, exec: true }
     }
 }
 
@@ -173,6 +176,13 @@ const KEYS: &[Key] = &[
         help: "let other users into the mount; permissions still hold",
         show: |s| yes_no(s.allow_other).to_owned(),
         set: |s, v| flag(v).map(|on| s.allow_other = on),
+    },
+    Key {
+        name: "exec",
+        unit: "yes|no",
+        help: "let programs in the mount be started",
+        show: |s| yes_no(s.exec).to_owned(),
+        set: |s, v| flag(v).map(|on| s.exec = on),
     },
 ];
 

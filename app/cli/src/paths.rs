@@ -93,6 +93,11 @@ impl Paths {
         &self.socket
     }
 
+    /// Parent of this user's configuration directories.
+    pub(crate) fn config_home(&self) -> &Path {
+        self.config.parent().unwrap_or(&self.config)
+    }
+
     /// The registry file.
     pub(crate) fn registry(&self) -> PathBuf {
         self.config.join("volumes.toml")

@@ -178,6 +178,7 @@ fn mount_options(fs_name: String, settings: &Settings) -> MountOptions {
         fs_name,
         read_only,
         allow_other: settings.allow_other,
+        exec: settings.exec,
         cache: if read_only { CachePolicy::Follower { ttl: FOLLOWER_TTL } } else { CachePolicy::SoleWriter },
         ..MountOptions::default()
     }

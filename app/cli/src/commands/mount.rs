@@ -19,6 +19,7 @@ use crate::target::Target;
 pub(crate) async fn run(cx: &Context, args: Mount) -> Outcome<ExitCode> {
     let given = parse_given(&args.options)?;
     if !args.background
+        && !args.alone
         && args.credentials.is_none()
         && let Some(mounted) = through_daemon(cx, &args, &given).await?
     {
