@@ -2,7 +2,7 @@
 //!
 //! A map: [`config`] is what is wanted ([`keys`] each key once, [`document`] where it stands in the text, [`reload`] what changes while it
 //! runs); [`host`] has the volumes and [`hosted`] is one of them; [`control`] does what the control interface asks ([`answers`], [`counts`],
-//! [`metrics`], [`delete`]); [`events`] says what happens, [`notify`] tells the service manager; [`ask`] is how commands reach all this.
+//! [`metrics`], [`delete`]); [`events`] says what happens, [`notify`] tells the service manager, [`inhibit`] works with logind, [`wake`] notices another network; [`ask`] is how commands reach all this.
 
 mod answers;
 pub(crate) mod ask;
@@ -14,11 +14,13 @@ mod document;
 mod events;
 mod host;
 mod hosted;
+mod inhibit;
 mod keys;
 mod manual;
 mod metrics;
 mod notify;
 mod reload;
+mod wake;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -199,6 +201,8 @@ fn token(file: &Path) -> Outcome<Secret> {
 fn start_background(host: &Arc<Host>) -> Vec<JoinHandle<()>> {
     let mut tasks = vec![
         tokio::spawn(events::look(Arc::clone(host))),
+        tokio::spawn(inhibit::run(Arc::clone(host))),
+        tokio::spawn(wake::run(Arc::clone(host))),
         tokio::spawn(events::tell_log(Arc::clone(&host.logs), Arc::clone(&host.events))),
     ];
     if let Some(interval) = notify::watchdog() {
