@@ -33,6 +33,7 @@ use crate::volume::claim::{
 use crate::volume::commit::Commits;
 use crate::volume::create::read_volume_meta;
 use crate::volume::flush::Flusher;
+use crate::volume::follow::Following;
 use crate::volume::frames::FrameReader;
 use crate::volume::log::{LocalLog, local_error};
 use crate::volume::pages::PageLoader;
@@ -390,6 +391,7 @@ async fn assemble(
         checkpoints: Checkpoints::default(),
         uploads,
         handles: Default::default(),
+        follower: Default::default(),
         locks: LockTable::default(),
         health: Mutex::default(),
         stopping: AtomicBool::new(false),
@@ -429,7 +431,8 @@ async fn old_batches(storage: &Storage, epoch: Epoch, covered: Lsn) -> Result<Ve
     }
 }
 
-fn first_state(tree: Tree, head: &Head) -> State {
+/// The state right at a head, before its overlay and any log.
+pub(crate) fn first_state(tree: Tree, head: &Head) -> State {
     State {
         tree,
         next_lsn: head.lsn.next(),
@@ -535,8 +538,10 @@ impl Shared {
 
     pub(crate) fn start_tasks(self: &Arc<Self>, publisher: Publisher) {
         let mut tasks = self.tasks.lock();
-        tasks.push(tokio::spawn(Arc::clone(self).checkpoint_loop(publisher)));
-        if !self.options.read_only {
+        if self.options.read_only {
+            tasks.push(tokio::spawn(Arc::clone(self).follow_loop(Following::new(publisher.head))));
+        } else {
+            tasks.push(tokio::spawn(Arc::clone(self).checkpoint_loop(publisher)));
             tasks.push(tokio::spawn(Arc::clone(self).upload_loop()));
             tasks.push(tokio::spawn(Arc::clone(self).seal_loop()));
             tasks.push(tokio::spawn(Arc::clone(self).flush_loop()));
@@ -554,6 +559,7 @@ impl Shared {
             task.abort();
             let _ = task.await;
         }
+        self.follower.close();
         // What is still under way somewhere must not write into the log: its files may be another mount's by now.
         let why = "the volume is closed".to_owned();
         self.state.write().halted.get_or_insert(Halt { kind: ErrorKind::Interrupted, why });

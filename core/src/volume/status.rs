@@ -40,6 +40,8 @@ pub struct VolumeStatus {
     pub halted: Option<String>,
     /// The last problem with the store, if it is not over.
     pub problem: Option<String>,
+    /// On a follower: second of the last look at the store that succeeded, if any has.
+    pub looked_secs: Option<i64>,
     /// Writer's term.
     pub epoch: u64,
     /// Number of the newest head.
@@ -79,6 +81,7 @@ pub struct VolumeStatus {
 pub(crate) struct Health {
     offline_since: Option<Timestamp>,
     problem: Option<String>,
+    looked: Option<Timestamp>,
     head_seq: u64,
     head_lsn: u64,
 }
@@ -90,7 +93,11 @@ impl Shared {
         let unreachable = error.kind() == ErrorKind::Unavailable;
         if unreachable && health.offline_since.is_none() {
             health.offline_since = Some(self.env.clock.now());
-            tracing::warn!(volume = %self.meta.name, "offline: {error}; changes are kept on this computer until the store is back");
+            let meanwhile = match self.options.read_only {
+                true => "the volume is shown as it was until the store is back",
+                false => "changes are kept on this computer until the store is back",
+            };
+            tracing::warn!(volume = %self.meta.name, "offline: {error}; {meanwhile}");
         } else if !unreachable && health.problem.is_none() {
             tracing::error!(volume = %self.meta.name, "{error}; it is tried again");
         }
@@ -104,6 +111,12 @@ impl Shared {
             tracing::info!(volume = %self.meta.name, "online again");
         }
         health.problem = None;
+    }
+
+    /// Notes that a follower's look at the store succeeded.
+    pub(crate) fn looked(&self) {
+        self.online();
+        self.health.lock().looked = Some(self.env.clock.now());
     }
 
     pub(crate) fn note_head(&self, head: &Head) {
@@ -131,6 +144,7 @@ impl Shared {
             offline_since: health.offline_since.map(|t| t.secs),
             halted: state.halted.as_ref().map(|h| h.why.clone()),
             problem: health.problem.clone(),
+            looked_secs: health.looked.map(|t| t.secs),
             epoch: self.term.read().epoch.0,
             head_seq: health.head_seq,
             head_lsn: health.head_lsn,
