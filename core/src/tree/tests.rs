@@ -629,7 +629,7 @@ proptest! {
         world.freeze();
         world.publish();
         let (old_root, old) = (world.root, world.stored_model.clone());
-        ops.iter().for_each(|op| op.run(&mut world));
+        ops.into_iter().for_each(|op| op.run(&mut world));
         world.publish();
         world.freeze();
         world.publish();

@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -83,8 +84,9 @@ impl Follower {
 pub(crate) struct Following {
     /// The head that is shown.
     head: Head,
-    /// When the last successful look began.
-    looked: Option<Instant>,
+    /// When the last successful look began, by the clock that stands still while the machine sleeps, and in seconds by that on the
+    /// wall.
+    looked: Option<(Instant, i64)>,
     /// Successful looks since the last listing.
     probes: u32,
 }
@@ -96,9 +98,11 @@ impl Following {
 
     /// Whether asking for the next number is enough to learn of a newer head. Heads stay for a while after they were followed by
     /// others; past that the next number may have come and gone.
-    fn may_probe(&self) -> bool {
-        let lag = std::time::Duration::from_secs(LISTING_LAG_SECS.unsigned_abs());
-        self.probes < FOLLOW_LIST_EVERY && self.looked.is_some_and(|at| at.elapsed() < lag)
+    fn may_probe(&self, now: i64) -> bool {
+        let lag = Duration::from_secs(LISTING_LAG_SECS.unsigned_abs());
+        let is_recent =
+            |(at, secs): (Instant, i64)| at.elapsed() < lag && (0..LISTING_LAG_SECS).contains(&(now - secs));
+        self.probes < FOLLOW_LIST_EVERY && self.looked.is_some_and(is_recent)
     }
 }
 
@@ -154,7 +158,10 @@ impl Shared {
             match &outcome {
                 Ok(_) => self.looked(),
                 Err(error) => {
-                    following.looked = None;
+                    if error.kind() != ErrorKind::Unavailable {
+                        // The head after a damaged one may be whole.
+                        following.looked = None;
+                    }
                     self.problem(error);
                 }
             }
@@ -182,7 +189,7 @@ impl Shared {
 
     /// Looks for a newer head and shows it.
     async fn look(&self, following: &mut Following) -> Result<bool> {
-        let began = Instant::now();
+        let began = (Instant::now(), self.env.clock.now().secs);
         let newer = self.newer_head(following).await?;
         let stepped = match newer {
             Some(head) => {
@@ -203,7 +210,7 @@ impl Shared {
     async fn newer_head(&self, following: &mut Following) -> Result<Option<Head>> {
         let known = following.head.seq;
         let mut newest = None;
-        if following.may_probe() {
+        if following.may_probe(self.env.clock.now().secs) {
             loop {
                 let seq = newest.as_ref().map_or(known, |head: &Head| head.seq) + 1;
                 match read_head(&self.storage, seq).await {
@@ -215,7 +222,7 @@ impl Shared {
             following.probes += 1;
         }
         // The answer may have taken so long that it says nothing.
-        if newest.is_none() && !following.may_probe() {
+        if newest.is_none() && !following.may_probe(self.env.clock.now().secs) {
             newest = heads(&self.storage, known).await?.0.filter(|head| head.seq > known);
             following.probes = 0;
         }

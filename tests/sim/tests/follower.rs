@@ -11,6 +11,7 @@ use proxyfs_core::config::ReplayLogSync;
 use proxyfs_core::format::Tier;
 use proxyfs_core::format::layout::head_key;
 use proxyfs_core::fs::{Caller, FileSystem, Handle, OpenFlags};
+use proxyfs_core::store::ObjectStore;
 use proxyfs_core::types::Ino;
 use proxyfs_core::volume::ConnectionState;
 use proxyfs_harness::tree::{TreeSnapshot, diff, snapshot};
@@ -225,7 +226,8 @@ fn a_head_that_cannot_be_used_leaves_the_old_checkpoint_and_shows_as_a_problem()
                 "missing table" => {
                     let newest = machine.store().dump().into_iter().filter(|(k, _)| k.path.starts_with("meta/"));
                     let newest = newest.max_by_key(|(k, _)| k.path.rsplit('/').next().map(str::to_owned));
-                    machine.store().remove(&newest.expect("a meta object").0);
+                    let key = newest.expect("a meta object").0;
+                    machine.store().delete(&[key]).await.expect("delete");
                 }
                 _ => {
                     let other = writer(Tier::Disk).await;
@@ -262,6 +264,7 @@ fn a_follower_tells_what_changed() {
         let mut feed = follower.volume().changes().expect("a follower has changes");
         let ino = async |name: &str| follower.volume().lookup(Ino::ROOT, name.as_bytes()).await.expect("lookup").ino;
         let (first, gone, same) = (ino("first").await, ino("gone").await, ino("same").await);
+        machine.clock.advance_nanos(1_000_000_000);
         put(machine.volume(), "first", &bytes(9, 20_000)).await.expect("overwrite");
         put(machine.volume(), "new", b"new").await.expect("write");
         remove(machine.volume(), "gone").await.expect("remove");
@@ -347,7 +350,7 @@ async fn look(follower: &Machine, history: &parking_lot::Mutex<History>, seen: &
     *seen.entry(before).or_default() += 1;
 }
 
-async fn follow_a_busy_writer(seed: u64, plan: impl Fn(u64) -> GatePlan) {
+async fn follow_a_busy_writer(seed: u64, plan: impl Fn(u64, u64) -> GatePlan) {
     let mut machine = writer(if seed % 2 == 0 { Tier::Disk } else { Tier::Store }).await;
     let follower = follower(&machine, Duration::from_millis(40 + seed * 13 % 90)).await;
     let history = parking_lot::Mutex::new(History::default());
@@ -372,7 +375,7 @@ async fn follow_a_busy_writer(seed: u64, plan: impl Fn(u64) -> GatePlan) {
             machine = other;
             change(&machine, round).await;
         }
-        follower.gate.plan(plan(follower.gate.calls() + 1 + seed % 5));
+        follower.gate.plan(plan(round, follower.gate.calls() + 1 + seed % 5));
         // The picture of a checkpoint is known before anybody can see it.
         let picture = snapshot(machine.volume()).await.expect("a picture").without_lazy_times();
         history.lock().0.insert(machine.volume().status().head_seq + 1, picture);
@@ -395,14 +398,16 @@ async fn follow_a_busy_writer(seed: u64, plan: impl Fn(u64) -> GatePlan) {
 #[test]
 fn a_follower_sees_only_whole_checkpoints_of_a_busy_writer_and_of_its_successor() {
     for seed in 0..6 {
-        runtime().block_on(follow_a_busy_writer(seed, |_| GatePlan::Open));
+        runtime().block_on(follow_a_busy_writer(seed, |_, _| GatePlan::Open));
     }
 }
 
 #[test]
 fn a_follower_sees_only_whole_checkpoints_when_its_requests_fail() {
     for seed in 0..6 {
-        runtime().block_on(follow_a_busy_writer(seed, GatePlan::FailBefore));
-        runtime().block_on(follow_a_busy_writer(seed, |n| GatePlan::GoneFrom(n + 3)));
+        let once = |round, call| if round % 2 == 0 { GatePlan::FailBefore(call) } else { GatePlan::Open };
+        runtime().block_on(follow_a_busy_writer(seed, once));
+        let away = |round, call| if round % 5 < 2 { GatePlan::GoneFrom(call) } else { GatePlan::Open };
+        runtime().block_on(follow_a_busy_writer(seed, away));
     }
 }
