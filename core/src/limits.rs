@@ -139,3 +139,6 @@ pub const FOLLOW_CHANGES_MAX: usize = 10_000;
 
 /// Names of the root directory by which a kernel is told to forget everything.
 pub const FOLLOW_NAMES_MAX: usize = 10_000;
+
+/// Bytes copied at a time when what a lost term left is handed over.
+pub const HANDOVER_CHUNK_BYTES: u64 = 1 << 20;

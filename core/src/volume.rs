@@ -13,11 +13,13 @@ pub(crate) mod claim;
 mod collect;
 mod commit;
 mod create;
+mod fenced;
 mod files;
 mod flush;
 mod follow;
 mod frames;
 mod handles;
+mod handover;
 mod log;
 pub(crate) mod open;
 pub(crate) mod pages;
@@ -54,6 +56,7 @@ use crate::tree::PinSet;
 use crate::types::{Epoch, Ino, Lsn, Nonce, ObjectId, SegmentId};
 
 pub use create::{VolumeSpec, create_volume, read_volume_meta};
+pub use handover::Recovered;
 pub use open::CloseReport;
 pub use status::{ConnectionState, VolumeStatus};
 
@@ -105,6 +108,8 @@ pub(crate) struct Shared {
     pub(crate) commits: commit::Commits,
     pub(crate) handles: Handles,
     pub(crate) follower: follow::Follower,
+    /// Held while what a lost term left is handed over.
+    pub(crate) handing_over: tokio::sync::Mutex<()>,
     pub(crate) locks: LockTable,
     pub(crate) health: Mutex<status::Health>,
     pub(crate) stopping: AtomicBool,

@@ -367,7 +367,7 @@ impl Shared {
     }
 
     /// Runs a read-only operation on a tree that nobody changes.
-    async fn view_tree<T>(&self, tree: &Tree, mut op: impl FnMut(&dyn KvRead) -> OpResult<T>) -> Result<T> {
+    pub(crate) async fn view_tree<T>(&self, tree: &Tree, mut op: impl FnMut(&dyn KvRead) -> OpResult<T>) -> Result<T> {
         let mut pins = PinSet::new(Arc::clone(&self.engine.pages));
         loop {
             match op(tree) {

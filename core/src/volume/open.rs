@@ -32,6 +32,7 @@ use crate::volume::claim::{
 };
 use crate::volume::commit::Commits;
 use crate::volume::create::read_volume_meta;
+use crate::volume::fenced::set_aside;
 use crate::volume::flush::Flusher;
 use crate::volume::follow::Following;
 use crate::volume::frames::FrameReader;
@@ -234,6 +235,9 @@ async fn find_online(env: &Env, store: &Arc<dyn ObjectStore>, options: &VolumeOp
         check_fencing(&storage, env, options).await?;
         owner.probed = options.settle.is_none();
     }
+    if !owner.claims.is_empty() && !owner.owns(newest.epoch, newest.claim) {
+        set_aside(env, &owner).await?;
+    }
     keep_copy(env, META_COPY, &with_checksum(meta.encode()))?;
     let head = claim(&storage, env, options, &newest, &mut owner).await.map_err(|e| match e.kind() {
         ErrorKind::AlreadyExists => Error::new(ErrorKind::Busy, "another owner claimed the volume at this very moment"),
@@ -392,6 +396,7 @@ async fn assemble(
         uploads,
         handles: Default::default(),
         follower: Default::default(),
+        handing_over: tokio::sync::Mutex::new(()),
         locks: LockTable::default(),
         health: Mutex::default(),
         stopping: AtomicBool::new(false),
@@ -546,6 +551,7 @@ impl Shared {
             tasks.push(tokio::spawn(Arc::clone(self).seal_loop()));
             tasks.push(tokio::spawn(Arc::clone(self).flush_loop()));
             tasks.push(tokio::spawn(Arc::clone(self).reap_all()));
+            tasks.push(tokio::spawn(Arc::clone(self).hand_over_loop()));
         }
     }
 

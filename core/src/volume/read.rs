@@ -20,7 +20,7 @@ use crate::volume::frames::Wanted;
 use crate::volume::staging::StagedSegment;
 
 /// Where one piece of a range comes from.
-enum Piece {
+pub(crate) enum Piece {
     Zeros { len: u64 },
     Staged { segment: Arc<StagedSegment>, position: u64, len: u64 },
     Frame { wanted: Wanted, skip: usize, len: usize },
@@ -116,7 +116,7 @@ impl Shared {
         Ok(pieces)
     }
 
-    fn plan_stored(
+    pub(crate) fn plan_stored(
         &self,
         kv: &dyn KvRead,
         segment: SegmentId,
@@ -152,7 +152,7 @@ impl Shared {
         Ok(())
     }
 
-    async fn collect_bytes(&self, pieces: Vec<Piece>) -> Result<Vec<Bytes>> {
+    pub(crate) async fn collect_bytes(&self, pieces: Vec<Piece>) -> Result<Vec<Bytes>> {
         let wanted = wanted_of(&pieces);
         let mut frames = if wanted.is_empty() { Vec::new() } else { self.frames.get(&wanted).await? }.into_iter();
         let mut out = Vec::with_capacity(pieces.len());
