@@ -110,6 +110,7 @@ pub(crate) struct Shared {
     pub(crate) follower: follow::Follower,
     /// Held while what a lost term left is handed over.
     pub(crate) handing_over: tokio::sync::Mutex<()>,
+    pub(crate) hand_over_task: Mutex<Option<tokio::task::JoinHandle<()>>>,
     pub(crate) locks: LockTable,
     pub(crate) health: Mutex<status::Health>,
     pub(crate) stopping: AtomicBool,

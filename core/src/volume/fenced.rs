@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::env::{Env, LocalDir, OpenMode};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{Head, LogFileHeader};
+use crate::format::keys::all_inodes_range;
+use crate::format::{Head, LogFileHeader, Record};
 use crate::types::SegmentId;
 use crate::volume::checkpoint::HEAD_COPY;
 use crate::volume::claim::OwnerFile;
@@ -151,7 +152,7 @@ pub(crate) async fn set_aside(env: &Env, owner: &OwnerFile) -> Result<()> {
         Some(remains) => remains.number,
         None => {
             let Some(head) = last_head(dir, owner) else { return Ok(()) };
-            if !has_more(dir, owner, &head)? {
+            if head.flags.clean || !has_more(dir, owner, &head)? {
                 return Ok(());
             }
             let number = begun.last().map_or(0, |r| r.number) + 1;
@@ -185,17 +186,22 @@ fn last_head(dir: &dyn LocalDir, owner: &OwnerFile) -> Option<Head> {
     owner.owns(head.epoch, head.claim).then_some(head)
 }
 
-/// Whether the logs hold anything that `head` does not cover.
+/// Whether the logs hold any change of files that `head` does not cover: the engine's own housekeeping goes on after the last head.
 fn has_more(dir: &dyn LocalDir, owner: &OwnerFile, head: &Head) -> Result<bool> {
     let failed = |e| local_error("read the replay log", e);
     for (name, _) in dir.list(LOG_DIR).map_err(failed)? {
         let bytes = Bytes::from(dir.read(&format!("{LOG_DIR}/{name}")).map_err(failed)?);
         if let Ok((header, records)) = LogFileHeader::decode_file(&bytes)
             && owner.owns(header.epoch, header.claim)
-            && header.scan(&records).any(|record| record.lsn > head.lsn)
+            && header.scan(&records).any(|record| record.lsn > head.lsn && changes_files(&record))
         {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+fn changes_files(record: &Record) -> bool {
+    let (from, to) = all_inodes_range();
+    record.writes.iter().any(|write| from <= write.key && write.key < to)
 }

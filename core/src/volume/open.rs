@@ -137,6 +137,7 @@ impl Volume {
     pub async fn close(self, patience: Duration) -> Result<CloseReport> {
         let shared = &self.shared;
         let mut outcome = Ok(());
+        shared.stop_hand_over().await;
         if !shared.options.read_only {
             outcome = shared.close_cleanly(patience).await;
         }
@@ -397,6 +398,7 @@ async fn assemble(
         handles: Default::default(),
         follower: Default::default(),
         handing_over: tokio::sync::Mutex::new(()),
+        hand_over_task: Mutex::default(),
         locks: LockTable::default(),
         health: Mutex::default(),
         stopping: AtomicBool::new(false),
@@ -551,11 +553,22 @@ impl Shared {
             tasks.push(tokio::spawn(Arc::clone(self).seal_loop()));
             tasks.push(tokio::spawn(Arc::clone(self).flush_loop()));
             tasks.push(tokio::spawn(Arc::clone(self).reap_all()));
-            tasks.push(tokio::spawn(Arc::clone(self).hand_over_loop()));
+            *self.hand_over_task.lock() = Some(tokio::spawn(Arc::clone(self).hand_over_loop()));
+        }
+    }
+
+    /// Stops handing over what a lost term left; the next mount goes on with it. What it writes must not come after the last head.
+    async fn stop_hand_over(&self) {
+        let task = self.hand_over_task.lock().take();
+        if let Some(task) = task {
+            task.abort();
+            // It has nothing to say but that it was aborted.
+            let _ = task.await;
         }
     }
 
     async fn stop_tasks(&self) {
+        self.stop_hand_over().await;
         self.stopping.store(true, Ordering::Release);
         self.stop.notify_waiters();
         self.log.wake();
