@@ -31,7 +31,7 @@ use std::sync::Arc;
 pub use cache::{CacheCounts, PageCache, PinSet};
 pub use check::{CheckError, TreeStats, walk};
 pub use checkpoint::{CheckpointWriter, Freed, FreedCell, Frozen, PageOut, Published};
-pub use diff::{DiffProgress, TreeDiff};
+pub use diff::{DiffProgress, TreeDiff, VisitDifference};
 pub use node::Node;
 pub use page::{PAGE_BYTES_MAX, PageError, decode_page};
 

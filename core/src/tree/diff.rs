@@ -12,6 +12,9 @@ use super::cache::PageCache;
 use super::node::{Child, Node};
 use crate::kv::{Miss, PageAddr};
 
+/// Called with a key, its old value and its new one.
+pub type VisitDifference<'v> = dyn FnMut(&[u8], Option<&[u8]>, Option<&[u8]>) + 'v;
+
 /// How far a comparison got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiffProgress {
@@ -84,7 +87,7 @@ impl TreeDiff {
     }
 
     /// Visits every pair that differs, in key order, with its old and its new value. Call after [`DiffProgress::Complete`].
-    pub fn visit(&self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>, Option<&[u8]>)) {
+    pub fn visit(&self, visit: &mut VisitDifference<'_>) {
         let in_range = |key: &[u8]| self.range.0.as_slice() <= key && key < self.range.1.as_slice();
         let mut old = pairs(&self.old.leaves).filter(|(key, _)| in_range(key)).peekable();
         let mut new = pairs(&self.new.leaves).filter(|(key, _)| in_range(key)).peekable();

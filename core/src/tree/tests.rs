@@ -573,13 +573,16 @@ fn readers_may_share_a_tree() {
     shared::<PageCache>();
 }
 
+/// A key, its old value and its new one.
+type Differing = (Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>);
+
 /// What differs between two roots inside a range, and how many pages were loaded for it.
 fn differing(
     world: &World,
     roots: (Option<PageAddr>, Option<PageAddr>),
     range: (Vec<u8>, Vec<u8>),
     pages_max: usize,
-) -> (Option<Vec<(Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>)>>, usize) {
+) -> (Option<Vec<Differing>>, usize) {
     world.cache.drop_all();
     let mut pins = PinSet::new(Arc::clone(&world.cache));
     let mut diff = TreeDiff::new(Arc::clone(&world.cache), TAG, roots, range, pages_max);
@@ -603,11 +606,7 @@ fn differing(
 }
 
 /// What differs between two maps inside a range.
-fn differing_pairs(
-    old: &Model,
-    new: &Model,
-    range: &(Vec<u8>, Vec<u8>),
-) -> Vec<(Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>)> {
+fn differing_pairs(old: &Model, new: &Model, range: &(Vec<u8>, Vec<u8>)) -> Vec<Differing> {
     let keys: BTreeSet<_> = old.keys().chain(new.keys()).filter(|k| **k >= range.0 && **k < range.1).collect();
     let pairs = keys.into_iter().map(|k| (k.clone(), old.get(k).cloned(), new.get(k).cloned()));
     pairs.filter(|(_, old, new)| old != new).collect()

@@ -82,6 +82,9 @@ fn to_usize(n: u64) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
 }
 
+/// Bytes with their offset in the file.
+type Pieces = Vec<(u64, Vec<u8>)>;
+
 /// What became of a hand-over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovered {
@@ -277,31 +280,32 @@ impl Volume {
         pins: &mut PinSet,
     ) -> Result<bool> {
         for data in &record.data {
-            if !line.staged.contains_key(&data.segment) {
-                match remains.stage_file(&*self.shared.env.dir, data.segment)? {
-                    Some(file) => drop(line.staged.insert(data.segment, Staged { file, runs: BTreeMap::new() })),
-                    None => {
-                        let key = segment_location_key(data.segment, 0);
-                        let located = loop {
-                            match line.tree.get(&key) {
-                                Ok(found) => break found.is_some(),
-                                Err(miss) => self.shared.load(miss, pins).await?,
-                            }
-                        };
-                        if !located {
-                            return Ok(false);
-                        }
-                    }
-                }
+            let file = match line.staged.contains_key(&data.segment) {
+                true => None,
+                false => remains.stage_file(&*self.shared.env.dir, data.segment)?,
+            };
+            if let Some(file) = file {
+                line.staged.insert(data.segment, Staged { file, runs: BTreeMap::new() });
             }
             if let Some(staged) = line.staged.get_mut(&data.segment) {
                 if !is_true(&*staged.file, data) {
                     return Ok(false);
                 }
                 staged.runs.insert(data.position, (data.len, data.place));
+            } else if !self.is_located(&line.tree, data.segment, pins).await? {
+                return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    async fn is_located(&self, tree: &Tree, segment: SegmentId, pins: &mut PinSet) -> Result<bool> {
+        loop {
+            match tree.get(&segment_location_key(segment, 0)) {
+                Ok(found) => return Ok(found.is_some()),
+                Err(miss) => self.shared.load(miss, pins).await?,
+            }
+        }
     }
 
     /// Lists names that are gone and names that moved.
@@ -408,7 +412,7 @@ impl Volume {
     }
 
     /// The data in a range of a file of a lost line, and whether all of it is there.
-    async fn read_old(&self, line: &OldLine, ino: Ino, offset: u64, len: u64) -> Result<(Vec<(u64, Vec<u8>)>, bool)> {
+    async fn read_old(&self, line: &OldLine, ino: Ino, offset: u64, len: u64) -> Result<(Pieces, bool)> {
         let mapped = self.shared.view_tree(&line.tree, |kv| ops::map_range(kv, ino, offset, len)).await?;
         let mut out = Vec::new();
         let mut whole = true;
