@@ -351,7 +351,7 @@ async fn look(follower: &Machine, history: &parking_lot::Mutex<History>, seen: &
 }
 
 async fn follow_a_busy_writer(seed: u64, plan: impl Fn(u64, u64) -> GatePlan) {
-    let mut machine = writer(if seed % 2 == 0 { Tier::Disk } else { Tier::Store }).await;
+    let mut machine = writer(if seed.is_multiple_of(2) { Tier::Disk } else { Tier::Store }).await;
     let follower = follower(&machine, Duration::from_millis(40 + seed * 13 % 90)).await;
     let history = parking_lot::Mutex::new(History::default());
     let mut first = History::default();
