@@ -72,6 +72,8 @@ pub struct VolumeOptions {
     pub disk_budget: u64,
     /// Bytes that the cache on disk may take; 0 turns it off.
     pub disk_cache_bytes: u64,
+    /// Time between looks for a newer checkpoint, on a volume that is open read-only; zero turns following off.
+    pub follow_interval: Duration,
     /// Time between an object's death and its deletion.
     pub delete_grace: Duration,
 }
@@ -94,6 +96,7 @@ impl Default for VolumeOptions {
             uploads_max: limits::UPLOADS_MAX_DEFAULT,
             disk_budget: limits::DISK_BUDGET_DEFAULT,
             disk_cache_bytes: limits::DISK_CACHE_BYTES_DEFAULT,
+            follow_interval: limits::FOLLOW_INTERVAL_DEFAULT,
             delete_grace: limits::DELETE_GRACE_DEFAULT,
         }
     }

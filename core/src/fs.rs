@@ -8,6 +8,7 @@ use std::future::Future;
 
 use bytes::Bytes;
 
+use crate::changes::ChangeFeed;
 use crate::error::Result;
 use crate::types::{Ino, Timestamp};
 
@@ -278,6 +279,11 @@ pub struct StatFs {
 /// Unknown inodes give [`crate::ErrorKind::Stale`]; unknown names [`crate::ErrorKind::NotFound`]. A read-only mount answers
 /// every mutation with [`crate::ErrorKind::ReadOnly`].
 pub trait FileSystem: Send + Sync + 'static {
+    /// Tells what changes without having been asked for through this interface, from now on. `None` when nothing ever does.
+    fn changes(&self) -> Option<ChangeFeed> {
+        None
+    }
+
     /// Size and room. Never touches the network.
     fn statfs(&self) -> impl Future<Output = Result<StatFs>> + Send;
 

@@ -4,6 +4,7 @@
 //! call it through [`fs::FileSystem`]. ARCHITECTURE.md is the map, docs/FORMAT.md specifies every stored byte.
 
 pub mod acl;
+pub mod changes;
 pub mod config;
 mod disk_cache;
 mod disk_room;

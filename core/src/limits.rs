@@ -128,3 +128,23 @@ pub const MOUNT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Files of late that a volume remembers.
 pub const RECENT_FILES_MAX: usize = 100;
+
+/// Time between a follower's looks for a newer checkpoint: that of checkpoints themselves.
+pub const FOLLOW_INTERVAL_DEFAULT: Duration = Duration::from_secs(10);
+
+/// Every so many looks a follower lists the heads instead of asking for the next number only: a writer whose clock jumps may delete
+/// heads early.
+pub const FOLLOW_LIST_EVERY: u32 = 60;
+
+/// Pages that may differ between two checkpoints before a follower forgets everything instead of looking for what changed; each is
+/// some 32 KiB of memory while they are compared.
+pub const FOLLOW_PAGES_MAX: usize = 512;
+
+/// Changes that a follower lists one by one.
+pub const FOLLOW_CHANGES_MAX: usize = 10_000;
+
+/// Names of the root directory by which a kernel is told to forget everything.
+pub const FOLLOW_NAMES_MAX: usize = 10_000;
+
+/// Bytes copied at a time when what a lost term left is handed over.
+pub const HANDOVER_CHUNK_BYTES: u64 = 1 << 20;

@@ -1,7 +1,8 @@
 //! headhunter's tree: a copy-on-write B+Tree of byte strings that is only partly in memory.
 //!
 //! The parts: `slots` and `node` are pages in memory, `page` is their stored form, `cache` holds clean pages for all trees of a
-//! process, `edit` changes pages, `checkpoint` writes a frozen tree to the store, `check` looks for inconsistencies.
+//! process, `edit` changes pages, `checkpoint` writes a frozen tree to the store, `diff` compares two stored trees, `check` looks for
+//! inconsistencies.
 //!
 //! A page is *stored* (named by its address, its content at most in the cache) or *dirty* (it hangs in the tree, no checkpoint
 //! that counts holds it). Dirty pages form a connected top of the tree: what is above a dirty page is dirty. Changing a
@@ -16,6 +17,7 @@
 mod cache;
 mod check;
 mod checkpoint;
+mod diff;
 mod edit;
 mod node;
 mod page;
@@ -29,6 +31,7 @@ use std::sync::Arc;
 pub use cache::{CacheCounts, PageCache, PinSet};
 pub use check::{CheckError, TreeStats, walk};
 pub use checkpoint::{CheckpointWriter, Freed, FreedCell, Frozen, PageOut, Published};
+pub use diff::{DiffProgress, TreeDiff, VisitDifference};
 pub use node::Node;
 pub use page::{PAGE_BYTES_MAX, PageError, decode_page};
 

@@ -3,7 +3,7 @@
 //! Owns the transaction: run an operation on the tree, give it an LSN, queue its record, apply it; reply once the record is in
 //! the log. Parts below this file: `log` (replay log), `flush` (group flush), `staging` (bytes not in the store yet), `upload`
 //! (segments into the store), `checkpoint` (roots and heads), `claim` and `recover` (mounting), `commit` (sync operations),
-//! `collect` (deleting what is dead), `read` (the read path), `files` (the file-system interface).
+//! `collect` (deleting what is dead), `follow` (a read-only volume that goes with its writer), `read` (the read path), `files` (the file-system interface).
 //!
 //! Lock order: state, then log queue, then staging, then one segment. None is held across I/O or an await.
 
@@ -13,10 +13,13 @@ pub(crate) mod claim;
 mod collect;
 mod commit;
 mod create;
+mod fenced;
 mod files;
 mod flush;
+mod follow;
 mod frames;
 mod handles;
+mod handover;
 mod log;
 pub(crate) mod open;
 pub(crate) mod pages;
@@ -55,6 +58,7 @@ use crate::tree::PinSet;
 use crate::types::{Epoch, Ino, Lsn, Nonce, ObjectId, SegmentId};
 
 pub use create::{VolumeSpec, create_volume, read_volume_meta};
+pub use handover::Recovered;
 pub use open::CloseReport;
 pub use queue::{QueuedSegment, UploadStep};
 pub use recent::{RecentFile, RecentOp};
@@ -108,6 +112,10 @@ pub(crate) struct Shared {
     pub(crate) commits: commit::Commits,
     pub(crate) recent: recent::Recent,
     pub(crate) handles: Handles,
+    pub(crate) follower: follow::Follower,
+    /// Held while what a lost term left is handed over.
+    pub(crate) handing_over: tokio::sync::Mutex<()>,
+    pub(crate) hand_over_task: Mutex<Option<tokio::task::JoinHandle<()>>>,
     pub(crate) locks: LockTable,
     pub(crate) health: Mutex<status::Health>,
     pub(crate) stopping: AtomicBool,
@@ -211,6 +219,16 @@ impl Shared {
 
     /// Runs a read-only operation on the tree, loading pages as needed. `op` may run several times.
     pub(crate) async fn view<T>(&self, mut op: impl FnMut(&dyn KvRead) -> OpResult<T>) -> Result<T> {
+        loop {
+            match self.view_shown(&mut op).await {
+                Err(error) if self.caught_up(&error).await => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// As [`Shared::view`], without looking for a newer checkpoint when pages of the one that is shown are gone.
+    pub(crate) async fn view_shown<T>(&self, mut op: impl FnMut(&dyn KvRead) -> OpResult<T>) -> Result<T> {
         let mut pins = None;
         loop {
             let miss = {

@@ -171,6 +171,13 @@ const KEYS: &[Key] = &[
         set: |s, v| flag(v).map(|on| s.volume.read_only = on),
     },
     Key {
+        name: "follow_interval",
+        unit: "time",
+        help: "read-only: time between looks for a newer checkpoint of the volume's writer; 0 shows the same one for ever",
+        show: |s| show_time(s.volume.follow_interval),
+        set: |s, v| time(v, 0..=86_400_000).map(|t| s.volume.follow_interval = t),
+    },
+    Key {
         name: "allow_other",
         unit: "yes|no",
         help: "let other users into the mount; permissions still hold",

@@ -38,8 +38,9 @@ pub(crate) const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 const DRAIN_PATIENCE: Duration = Duration::from_secs(2);
 /// Time between progress lines.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
-/// How old a read-only mount's names and attributes may be.
-const FOLLOWER_TTL: Duration = Duration::from_secs(1);
+/// The most that a read-only mount's names and attributes may be older than the checkpoint that is shown. The kernel is told what
+/// changed; this is for an answer that was under way just then, and for a change that is too large to be told.
+const FOLLOWER_TTL: Duration = Duration::from_secs(10);
 
 /// What is to be mounted where.
 #[derive(Clone, Debug)]

@@ -69,7 +69,7 @@ fn the_machines_service_is_as_confined_as_the_docs_say() {
 fn fake_systemctl(world: &World, state: &str) -> PathBuf {
     let dir = world.dir("bin");
     let script = format!(
-        "#!/bin/sh\necho \"$*\" >> '{}'\ncase \"$*\" in *ActiveState*) cat '{}' ;; esac\n",
+        "#!/bin/sh\necho \"$*\" >> '{}'\ncase \"$*\" in *ActiveState*) /bin/cat '{}' ;; esac\n",
         world.path("asked").display(),
         world.path("state-of-unit").display()
     );

@@ -572,3 +572,101 @@ fn readers_may_share_a_tree() {
     shared::<Published>();
     shared::<PageCache>();
 }
+
+/// A key, its old value and its new one.
+type Differing = (Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>);
+
+/// What differs between two roots inside a range, and how many pages were loaded for it.
+fn differing(
+    world: &World,
+    roots: (Option<PageAddr>, Option<PageAddr>),
+    range: (Vec<u8>, Vec<u8>),
+    pages_max: usize,
+) -> (Option<Vec<Differing>>, usize) {
+    world.cache.drop_all();
+    let mut pins = PinSet::new(Arc::clone(&world.cache));
+    let mut diff = TreeDiff::new(Arc::clone(&world.cache), TAG, roots, range, pages_max);
+    let mut loaded = 0;
+    let progress = loop {
+        match diff.run() {
+            Ok(progress) => break progress,
+            Err(miss) => {
+                loaded += 1;
+                load(&world.cache, &world.store, &mut pins, miss);
+            }
+        }
+    };
+    if progress == DiffProgress::TooMuch {
+        return (None, loaded);
+    }
+    let mut found = Vec::new();
+    let own = |value: Option<&[u8]>| value.map(<[u8]>::to_vec);
+    diff.visit(&mut |key, old, new| found.push((key.to_vec(), own(old), own(new))));
+    (Some(found), loaded)
+}
+
+/// What differs between two maps inside a range.
+fn differing_pairs(old: &Model, new: &Model, range: &(Vec<u8>, Vec<u8>)) -> Vec<Differing> {
+    let keys: BTreeSet<_> = old.keys().chain(new.keys()).filter(|k| **k >= range.0 && **k < range.1).collect();
+    let pairs = keys.into_iter().map(|k| (k.clone(), old.get(k).cloned(), new.get(k).cloned()));
+    pairs.filter(|(_, old, new)| old != new).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn two_stored_trees_differ_as_their_maps_do(
+        target in 128_usize..512,
+        seed in proptest::collection::vec((key(), value()), 0..200),
+        ops in proptest::collection::vec(op(), 1..150),
+        from in key(),
+        to in key(),
+    ) {
+        let mut world = World::new(target, 60_000);
+        seed.iter().for_each(|(key, value)| world.insert(key, value));
+        world.freeze();
+        world.publish();
+        let (old_root, old) = (world.root, world.stored_model.clone());
+        ops.into_iter().for_each(|op| op.run(&mut world));
+        world.publish();
+        world.freeze();
+        world.publish();
+        let (new_root, new) = (world.root, world.stored_model.clone());
+        for range in [(vec![], vec![0xff; 70]), (from.clone().min(to.clone()), from.max(to))] {
+            let (found, _) = differing(&world, (old_root, new_root), range.clone(), usize::MAX);
+            prop_assert_eq!(found.expect("no bound"), differing_pairs(&old, &new, &range));
+            let (found, _) = differing(&world, (new_root, old_root), range.clone(), usize::MAX);
+            prop_assert_eq!(found.expect("no bound"), differing_pairs(&new, &old, &range));
+        }
+    }
+}
+
+#[test]
+fn comparing_two_trees_reads_only_what_differs() {
+    let mut world = World::new(512, 1 << 20);
+    (0..5000).for_each(|n| world.insert(&numbered(n), b"value"));
+    world.freeze();
+    world.publish();
+    let old = world.root;
+    world.insert(&numbered(2500), b"other");
+    world.insert(&numbered(4000), b"other");
+    let levels = usize::from(world.check().levels);
+    world.freeze();
+    world.publish();
+    let all = || (vec![0], vec![0xff]);
+    let (found, loaded) = differing(&world, (old, world.root), all(), 100);
+    assert_eq!(found.expect("within bounds").len(), 2);
+    assert!(loaded <= 4 * levels, "{loaded} pages for two changes under {levels} levels");
+    let (found, loaded) = differing(&world, (old, world.root), (numbered(4000).to_vec(), numbered(5000).to_vec()), 100);
+    assert_eq!(found.expect("within bounds").len(), 1);
+    assert!(loaded <= 2 * levels + 2, "{loaded} pages for one change in the range");
+    assert_eq!(differing(&world, (old, old), all(), 0), (Some(Vec::new()), 0), "nothing is read of equal trees");
+
+    (0..5000).for_each(|n| world.insert(&numbered(n), b"rewritten"));
+    world.freeze();
+    world.publish();
+    let (found, loaded) = differing(&world, (old, world.root), all(), 100);
+    assert_eq!(found, None, "more differs than was allowed");
+    assert!(loaded <= 110, "{loaded} pages before giving up");
+}

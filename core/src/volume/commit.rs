@@ -204,7 +204,7 @@ impl Shared {
     pub(crate) fn fenced(&self, how: &str) -> Error {
         let staged = self.staging.staged_bytes();
         let why = format!(
-            "another owner has taken this volume over ({how}); what this computer has not published, up to {staged} staged bytes, stays in its state directory"
+            "another owner has taken this volume over ({how}); what this computer has not published, up to {staged} staged bytes, stays in its state directory and comes back as a folder when the volume is mounted for writing here again"
         );
         self.halt(ErrorKind::Fenced, why.clone());
         Error::new(ErrorKind::Fenced, why)

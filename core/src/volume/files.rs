@@ -7,12 +7,13 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
+use crate::changes::ChangeFeed;
 use crate::error::{ErrorKind, Result};
 use crate::fs::{
     Attr, Caller, DirEntry, FallocateMode, FileKind, FileLock, FileSystem, Handle, LockFamily, LockKind, NewNode,
     OpenFlags, RenameMode, SeekWhence, SetAttr, StatFs, WriteFlags, XattrMode,
 };
-use crate::kv::OpResult;
+use crate::kv::{KvRead, OpResult};
 use crate::locks::LockOwner;
 use crate::ops::{self, Removed};
 use crate::types::Ino;
@@ -49,7 +50,11 @@ impl Shared {
     }
 
     async fn release_held(&self, ino: Ino, last: bool) {
-        if !last || self.options.read_only {
+        if !last {
+            return;
+        }
+        self.follower.forget(ino);
+        if self.options.read_only {
             return;
         }
         if let Ok(attr) = self.view(|kv| ops::getattr(kv, ino)).await
@@ -104,25 +109,56 @@ impl Volume {
         self.shared.writable()?;
         self.shared.transact(caller, &[], op).await
     }
+}
 
-    async fn dot_entries(&self, ino: Ino, cookie: u64) -> Result<Vec<DirEntry>> {
-        if cookie >= FIRST_ENTRY - 1 {
-            return Ok(Vec::new());
+/// Where a directory stream is to go on.
+struct Resume {
+    cookie: u64,
+    after: Option<Vec<u8>>,
+    skip: u64,
+}
+
+/// The entries of one answer: `.` and `..` if they are due, and those that follow. A removed directory has none.
+fn list(kv: &dyn KvRead, ino: Ino, from: &Resume, with_attrs: bool) -> OpResult<(Vec<DirEntry>, Vec<ops::Entry>)> {
+    if ops::getattr(kv, ino)?.nlink == 0 {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let (mut after, mut skip) = (from.after.clone(), from.skip);
+    loop {
+        let mut found = ops::readdir_page(kv, ino, after.as_deref(), ENTRIES_PER_READ, with_attrs)?;
+        let passed = usize::try_from(skip).unwrap_or(usize::MAX).min(found.len());
+        let gone: Vec<_> = found.drain(..passed).collect();
+        skip -= passed as u64;
+        if let Some(last) = gone.into_iter().next_back() {
+            after = Some(last.key_name);
         }
-        let parent = self.shared.view(|kv| Ok(ops::inode::load(kv, ino)?.parent)).await?;
-        let dot = |name: &'static [u8], ino, cookie| DirEntry {
-            name: Bytes::from_static(name),
-            ino,
-            kind: FileKind::Dir,
-            cookie,
-            attr: None,
-        };
-        let all = [dot(b".", ino, 1), dot(b"..", parent, 2)];
-        Ok(all.into_iter().filter(|e| e.cookie > cookie).collect())
+        if skip == 0 && !found.is_empty() || passed == 0 {
+            return Ok((dot_entries(kv, ino, from.cookie)?, found));
+        }
     }
 }
 
+fn dot_entries(kv: &dyn KvRead, ino: Ino, cookie: u64) -> OpResult<Vec<DirEntry>> {
+    if cookie >= FIRST_ENTRY - 1 {
+        return Ok(Vec::new());
+    }
+    let parent = ops::inode::load(kv, ino)?.parent;
+    let dot = |name: &'static [u8], ino, cookie| DirEntry {
+        name: Bytes::from_static(name),
+        ino,
+        kind: FileKind::Dir,
+        cookie,
+        attr: None,
+    };
+    let all = [dot(b".", ino, 1), dot(b"..", parent, 2)];
+    Ok(all.into_iter().filter(|e| e.cookie > cookie).collect())
+}
+
 impl FileSystem for Volume {
+    fn changes(&self) -> Option<ChangeFeed> {
+        self.shared.options.read_only.then(|| self.shared.follower.listeners.subscribe())
+    }
+
     async fn statfs(&self) -> Result<StatFs> {
         let state = self.shared.state.read();
         Ok(StatFs {
@@ -139,7 +175,13 @@ impl FileSystem for Volume {
     }
 
     async fn getattr(&self, ino: Ino) -> Result<Attr> {
-        self.shared.view(|kv| ops::getattr(kv, ino)).await
+        match self.shared.view(|kv| ops::getattr(kv, ino)).await {
+            // Open, and gone with a checkpoint: it has no name any more.
+            Err(error) if error.kind() == ErrorKind::Stale => {
+                self.shared.view_held(ino, |kv| Ok(Attr { nlink: 0, ..ops::getattr(kv, ino)? })).await
+            }
+            other => other,
+        }
     }
 
     async fn setattr(&self, caller: Caller, ino: Ino, set: SetAttr) -> Result<Attr> {
@@ -312,27 +354,14 @@ impl FileSystem for Volume {
 
     async fn readdir(&self, handle: Handle, cookie: u64, with_attrs: bool) -> Result<Vec<DirEntry>> {
         let stream = self.shared.handles.dir(handle)?;
-        if self.shared.view(|kv| ops::getattr(kv, stream.ino)).await?.nlink == 0 {
-            return Ok(Vec::new());
-        }
-        let mut out = self.dot_entries(stream.ino, cookie).await?;
-        let (mut after, mut skip) = stream.resume(cookie);
-        let mut found;
-        loop {
-            found = self
-                .shared
-                .view(|kv| ops::readdir_page(kv, stream.ino, after.as_deref(), ENTRIES_PER_READ, with_attrs))
-                .await?;
-            let passed = usize::try_from(skip).unwrap_or(usize::MAX).min(found.len());
-            let gone: Vec<_> = found.drain(..passed).collect();
-            skip -= passed as u64;
-            if let Some(last) = gone.into_iter().next_back() {
-                after = Some(last.key_name);
+        let (after, skip) = stream.resume(cookie);
+        let from = Resume { cookie, after, skip };
+        let (mut out, found) = match self.shared.view(|kv| list(kv, stream.ino, &from, with_attrs)).await {
+            Err(error) if error.kind() == ErrorKind::Stale && self.shared.follower.has_departed(stream.ino) => {
+                return Ok(Vec::new());
             }
-            if skip == 0 && !found.is_empty() || passed == 0 {
-                break;
-            }
-        }
+            other => other?,
+        };
         stream.remember(cookie, found.iter().map(|e| e.key_name.as_slice()));
         let first = cookie.max(FIRST_ENTRY - 1) + 1;
         out.extend(found.into_iter().zip(first..).map(|(e, cookie)| DirEntry {
@@ -366,11 +395,11 @@ impl FileSystem for Volume {
     }
 
     async fn getxattr(&self, ino: Ino, name: &[u8]) -> Result<Bytes> {
-        self.shared.view(|kv| ops::getxattr(kv, ino, name)).await.map(Bytes::from)
+        self.shared.view_held(ino, |kv| ops::getxattr(kv, ino, name)).await.map(Bytes::from)
     }
 
     async fn listxattr(&self, ino: Ino) -> Result<Vec<Bytes>> {
-        let names = self.shared.view(|kv| ops::listxattr(kv, ino)).await?;
+        let names = self.shared.view_held(ino, |kv| ops::listxattr(kv, ino)).await?;
         Ok(names.into_iter().map(Bytes::from).collect())
     }
 
@@ -412,7 +441,7 @@ impl FileSystem for Volume {
     async fn lseek(&self, handle: Handle, offset: u64, whence: SeekWhence) -> Result<u64> {
         let file = self.shared.handles.file(handle)?;
         self.shared
-            .view(|kv| match whence {
+            .view_held(file.ino, |kv| match whence {
                 SeekWhence::Data => ops::seek_data(kv, file.ino, offset),
                 SeekWhence::Hole => ops::seek_hole(kv, file.ino, offset),
             })

@@ -133,6 +133,13 @@ impl Handles {
         self.counts.lock().contains_key(&ino)
     }
 
+    /// All inodes that are open, in order.
+    pub(crate) fn open_inodes(&self) -> Vec<Ino> {
+        let mut open: Vec<Ino> = self.counts.lock().keys().copied().collect();
+        open.sort_unstable();
+        open
+    }
+
     /// Gives a handle to a held inode.
     pub(crate) fn add_file(&self, ino: Ino, flags: OpenFlags) -> Handle {
         let (read, written) = Default::default();

@@ -32,7 +32,9 @@ use crate::volume::claim::{
 };
 use crate::volume::commit::Commits;
 use crate::volume::create::read_volume_meta;
+use crate::volume::fenced::set_aside;
 use crate::volume::flush::Flusher;
+use crate::volume::follow::Following;
 use crate::volume::frames::FrameReader;
 use crate::volume::log::{LocalLog, local_error};
 use crate::volume::pages::PageLoader;
@@ -138,6 +140,7 @@ impl Volume {
     pub async fn close(self, patience: Duration) -> Result<CloseReport> {
         let shared = &self.shared;
         let mut outcome = Ok(());
+        shared.stop_hand_over().await;
         if !shared.options.read_only {
             outcome = shared.close_cleanly(patience).await;
         }
@@ -252,6 +255,9 @@ async fn find_online(env: &Env, store: &Arc<dyn ObjectStore>, options: &VolumeOp
     if !owner.probed {
         check_fencing(&storage, env, options).await?;
         owner.probed = options.settle.is_none();
+    }
+    if !owner.claims.is_empty() && !owner.owns(newest.epoch, newest.claim) {
+        set_aside(env, &owner).await?;
     }
     keep_copy(env, META_COPY, &with_checksum(meta.encode()))?;
     let head = claim(&storage, env, options, &newest, &mut owner).await.map_err(|e| match e.kind() {
@@ -414,6 +420,9 @@ async fn assemble(
         uploads: Uploads::default(),
         recent: Recent::default(),
         handles: Default::default(),
+        follower: Default::default(),
+        handing_over: tokio::sync::Mutex::new(()),
+        hand_over_task: Mutex::default(),
         locks: LockTable::default(),
         health: Mutex::default(),
         stopping: AtomicBool::new(false),
@@ -456,7 +465,8 @@ async fn old_batches(storage: &Storage, epoch: Epoch, covered: Lsn) -> Result<Ve
     }
 }
 
-fn first_state(tree: Tree, head: &Head) -> State {
+/// The state right at a head, before its overlay and any log.
+pub(crate) fn first_state(tree: Tree, head: &Head) -> State {
     State {
         tree,
         next_lsn: head.lsn.next(),
@@ -562,16 +572,30 @@ impl Shared {
 
     pub(crate) fn start_tasks(self: &Arc<Self>, publisher: Publisher) {
         let mut tasks = self.tasks.lock();
-        tasks.push(tokio::spawn(Arc::clone(self).checkpoint_loop(publisher)));
-        if !self.options.read_only {
+        if self.options.read_only {
+            tasks.push(tokio::spawn(Arc::clone(self).follow_loop(Following::new(publisher.head))));
+        } else {
+            tasks.push(tokio::spawn(Arc::clone(self).checkpoint_loop(publisher)));
             tasks.push(tokio::spawn(Arc::clone(self).upload_loop()));
             tasks.push(tokio::spawn(Arc::clone(self).seal_loop()));
             tasks.push(tokio::spawn(Arc::clone(self).flush_loop()));
             tasks.push(tokio::spawn(Arc::clone(self).reap_all()));
+            *self.hand_over_task.lock() = Some(tokio::spawn(Arc::clone(self).hand_over_loop()));
+        }
+    }
+
+    /// Stops handing over what a lost term left; the next mount goes on with it. What it writes must not come after the last head.
+    async fn stop_hand_over(&self) {
+        let task = self.hand_over_task.lock().take();
+        if let Some(task) = task {
+            task.abort();
+            // It has nothing to say but that it was aborted.
+            let _ = task.await;
         }
     }
 
     async fn stop_tasks(&self) {
+        self.stop_hand_over().await;
         self.stopping.store(true, Ordering::Release);
         self.stop.notify_waiters();
         self.log.wake();
@@ -581,6 +605,7 @@ impl Shared {
             task.abort();
             let _ = task.await;
         }
+        self.follower.close();
         // What is still under way somewhere must not write into the log: its files may be another mount's by now.
         let why = "the volume is closed".to_owned();
         self.state.write().halted.get_or_insert(Halt { kind: ErrorKind::Interrupted, why });

@@ -20,7 +20,7 @@ use crate::volume::frames::Wanted;
 use crate::volume::staging::StagedSegment;
 
 /// Where one piece of a range comes from.
-enum Piece {
+pub(crate) enum Piece {
     Zeros { len: u64 },
     Staged { segment: Arc<StagedSegment>, position: u64, len: u64 },
     Frame { wanted: Wanted, skip: usize, len: usize },
@@ -70,18 +70,26 @@ impl Shared {
         len: u64,
         ahead: &ReadAhead,
     ) -> Result<Vec<Bytes>> {
-        let pieces = match self.view(|kv| self.plan(kv, ino, offset, len)).await {
-            Err(error) if error.kind() == ErrorKind::Corrupt => return Err(self.in_file(error, ino, offset).await),
-            other => other?,
-        };
+        loop {
+            match self.try_read(ino, offset, len, ahead).await {
+                Err(error) if error.kind() == ErrorKind::Corrupt && self.follower.has_departed(ino) => {
+                    let why = format!("inode {ino} was removed by the volume's writer, and what it held is gone");
+                    return Err(Error::with_source(ErrorKind::Stale, why, error));
+                }
+                Err(error) if self.caught_up(&error).await => {}
+                Err(error) => return Err(self.in_file(error, ino, offset).await),
+                Ok(bytes) => return Ok(bytes),
+            }
+        }
+    }
+
+    async fn try_read(self: &Arc<Self>, ino: Ino, offset: u64, len: u64, ahead: &ReadAhead) -> Result<Vec<Bytes>> {
+        let pieces = self.view_held(ino, |kv| self.plan(kv, ino, offset, len)).await?;
         let window_max = self.options.read_ahead_max.min(self.frames.cache().budget() / 8);
         if let Some((from, count)) = ahead.note(offset, len, window_max) {
             self.fetch_ahead(ino, from, count);
         }
-        match self.collect_bytes(pieces).await {
-            Ok(bytes) => Ok(bytes),
-            Err(error) => Err(self.in_file(error, ino, offset).await),
-        }
+        self.collect_bytes(pieces).await
     }
 
     fn fetch_ahead(self: &Arc<Self>, ino: Ino, from: u64, count: u64) {
@@ -108,7 +116,7 @@ impl Shared {
         Ok(pieces)
     }
 
-    fn plan_stored(
+    pub(crate) fn plan_stored(
         &self,
         kv: &dyn KvRead,
         segment: SegmentId,
@@ -144,7 +152,7 @@ impl Shared {
         Ok(())
     }
 
-    async fn collect_bytes(&self, pieces: Vec<Piece>) -> Result<Vec<Bytes>> {
+    pub(crate) async fn collect_bytes(&self, pieces: Vec<Piece>) -> Result<Vec<Bytes>> {
         let wanted = wanted_of(&pieces);
         let mut frames = if wanted.is_empty() { Vec::new() } else { self.frames.get(&wanted).await? }.into_iter();
         let mut out = Vec::with_capacity(pieces.len());

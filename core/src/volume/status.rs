@@ -42,6 +42,8 @@ pub struct VolumeStatus {
     pub fenced: bool,
     /// The last problem with the store, if it is not over.
     pub problem: Option<String>,
+    /// On a follower: second of the last look at the store that succeeded, if any has.
+    pub looked_secs: Option<i64>,
     /// Writer's term.
     pub epoch: u64,
     /// Number of the newest head.
@@ -81,6 +83,7 @@ pub struct VolumeStatus {
 pub(crate) struct Health {
     offline_since: Option<Timestamp>,
     problem: Option<String>,
+    looked: Option<Timestamp>,
     head_seq: u64,
     head_lsn: u64,
 }
@@ -92,7 +95,11 @@ impl Shared {
         let unreachable = error.kind() == ErrorKind::Unavailable;
         if unreachable && health.offline_since.is_none() {
             health.offline_since = Some(self.env.clock.now());
-            tracing::warn!(volume = %self.meta.name, "offline: {error}; changes are kept on this computer until the store is back");
+            let meanwhile = match self.options.read_only {
+                true => "the volume is shown as it was until the store is back",
+                false => "changes are kept on this computer until the store is back",
+            };
+            tracing::warn!(volume = %self.meta.name, "offline: {error}; {meanwhile}");
         } else if !unreachable && health.problem.is_none() {
             tracing::error!(volume = %self.meta.name, "{error}; it is tried again");
         }
@@ -106,6 +113,12 @@ impl Shared {
             tracing::info!(volume = %self.meta.name, "online again");
         }
         health.problem = None;
+    }
+
+    /// Notes that a follower's look at the store succeeded.
+    pub(crate) fn looked(&self) {
+        self.online();
+        self.health.lock().looked = Some(self.env.clock.now());
     }
 
     pub(crate) fn note_head(&self, head: &Head) {
@@ -134,6 +147,7 @@ impl Shared {
             halted: state.halted.as_ref().map(|h| h.why.clone()),
             fenced: state.halted.as_ref().is_some_and(|h| h.kind == ErrorKind::Fenced),
             problem: health.problem.clone(),
+            looked_secs: health.looked.map(|t| t.secs),
             epoch: self.term.read().epoch.0,
             head_seq: health.head_seq,
             head_lsn: health.head_lsn,

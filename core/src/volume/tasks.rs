@@ -13,8 +13,9 @@ use crate::fs::Caller;
 use crate::limits::{BACKOFF_FIRST, BACKOFF_MAX, REAP_EXTENTS_MAX};
 use crate::ops::{self, ReapProgress};
 use crate::types::{Ino, ObjectId};
-use crate::volume::Shared;
 use crate::volume::checkpoint::Publisher;
+use crate::volume::fenced::Remains;
+use crate::volume::{Shared, Volume};
 
 /// Orphans looked up at a time at mount.
 const ORPHANS_PER_STEP: usize = 256;
@@ -126,6 +127,26 @@ impl Shared {
                     return;
                 }
             }
+        }
+    }
+
+    /// Hands over what a lost term left on this host, if anything.
+    pub(crate) async fn hand_over_loop(self: Arc<Self>) {
+        let mut backoff = BACKOFF_FIRST;
+        if Remains::list(&*self.env.dir).is_ok_and(|left| left.is_empty()) || !self.wait_claimed().await {
+            return;
+        }
+        let volume = Volume { shared: Arc::clone(&self) };
+        while let Err(error) = volume.recover_fenced().await {
+            if self.is_stopping() || self.check_writable().is_err() {
+                return;
+            }
+            tracing::warn!(volume = %self.meta.name, "what a lost term left stays in the state directory for now: {error}");
+            if !matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::NoSpace) {
+                return;
+            }
+            tokio::time::sleep(backoff).await;
+            backoff = (backoff * 2).min(BACKOFF_MAX);
         }
     }
 

@@ -19,7 +19,7 @@ use tracing::{debug, info, warn};
 
 use crate::adapter::Adapter;
 use crate::dispatch::Dispatcher;
-use crate::invalidate::Invalidator;
+use crate::invalidate::{Invalidator, pass_on};
 use crate::linux::device::{self, Force};
 use crate::linux::mountinfo::{self, MountEntry};
 use crate::linux::preflight;
@@ -42,7 +42,8 @@ pub fn check(mount_point: &Path, options: &MountOptions) -> Result<()> {
 }
 
 /// Mounts `fs` on `mount_point` and serves it from threads of its own. Operations that have to wait run on `runtime`, which must
-/// go on running until the mount has ended.
+/// go on running until the mount has ended. What `fs` says that changed by itself ([`FileSystem::changes`]) the kernel is told to
+/// forget.
 ///
 /// Blocks shortly (reads the mount point, may run `fusermount3`); from async code call it in `spawn_blocking`.
 ///
@@ -52,7 +53,8 @@ pub fn check(mount_point: &Path, options: &MountOptions) -> Result<()> {
 pub fn mount<F: FileSystem>(fs: Arc<F>, mount_point: &Path, options: MountOptions, runtime: Handle) -> Result<Mounted> {
     let mount_point = preflight::check(mount_point, &options)?;
     let channel = device::attach(&mount_point, &options)?;
-    let dispatcher = Arc::new(Dispatcher::new(runtime));
+    let dispatcher = Arc::new(Dispatcher::new(runtime.clone()));
+    let changes = fs.changes();
     let (ended_sender, ended) = watch::channel(false);
     let read_ahead_bytes = options.read_ahead_bytes;
     let session_config = session_config(&options);
@@ -73,7 +75,11 @@ pub fn mount<F: FileSystem>(fs: Arc<F>, mount_point: &Path, options: MountOption
     let identity = identify(&mount_point).inspect_err(|_| give_up(&mount_point))?;
     widen_read_ahead(&identity.device, read_ahead_bytes);
     info!(mount_point = %mount_point.display(), device = identity.device, "mounted");
-    Ok(Mounted { mount_point, identity, invalidator: Invalidator::new(notifier), ended, dispatcher })
+    let invalidator = Invalidator::new(notifier);
+    if let Some(feed) = changes {
+        runtime.spawn(pass_on(feed, invalidator.clone(), ended.clone()));
+    }
+    Ok(Mounted { mount_point, identity, invalidator, ended, dispatcher })
 }
 
 /// Removes the mount after a failed start.

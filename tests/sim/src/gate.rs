@@ -51,6 +51,7 @@ pub struct GateStore<S> {
     inner: Arc<S>,
     local: Arc<CallCounter>,
     calls: AtomicU64,
+    writes: AtomicU64,
     plan: Mutex<GatePlan>,
     conditional: Conditional,
 }
@@ -66,7 +67,7 @@ impl<S> GateStore<S> {
     /// The gate of the machine whose disk counts its calls in `local`.
     #[must_use]
     pub fn new(inner: Arc<S>, local: Arc<CallCounter>, conditional: Conditional) -> Self {
-        Self { inner, local, calls: AtomicU64::new(0), plan: Mutex::default(), conditional }
+        Self { inner, local, calls: AtomicU64::new(0), writes: AtomicU64::new(0), plan: Mutex::default(), conditional }
     }
 
     /// Sets what happens.
@@ -77,6 +78,11 @@ impl<S> GateStore<S> {
     /// Calls so far.
     pub fn calls(&self) -> u64 {
         self.calls.load(Ordering::SeqCst)
+    }
+
+    /// Puts and deletes so far.
+    pub fn writes(&self) -> u64 {
+        self.writes.load(Ordering::SeqCst)
     }
 
     /// Stops the machine: no call, local or remote, has an effect from now on.
@@ -125,6 +131,7 @@ impl<S> GateStore<S> {
 #[async_trait]
 impl<S: ObjectStore> ObjectStore for GateStore<S> {
     async fn put(&self, key: &ObjectKey, body: Vec<Bytes>, mode: PutMode) -> StoreResult<()> {
+        self.writes.fetch_add(1, Ordering::SeqCst);
         let put = async {
             match (mode, self.conditional) {
                 (PutMode::Fresh, _) | (_, Conditional::Atomic) => self.inner.put(key, body, mode).await,
@@ -154,6 +161,7 @@ impl<S: ObjectStore> ObjectStore for GateStore<S> {
     }
 
     async fn delete(&self, keys: &[ObjectKey]) -> StoreResult<Vec<(ObjectKey, StoreError)>> {
+        self.writes.fetch_add(1, Ordering::SeqCst);
         self.pass("delete", self.inner.delete(keys)).await
     }
 
