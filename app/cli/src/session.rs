@@ -196,7 +196,7 @@ pub(crate) async fn give_up(volume: Volume) {
 pub(crate) async fn attach(volume: &Volume, plan: &Plan) -> proxyfs_core::Result<Mounted> {
     let options = mount_options(format!("proxyfs:{}", plan.target.label()), &plan.settings);
     let (fs, mount_point, runtime) = (Arc::new(volume.clone()), plan.mount_point.clone(), Handle::current());
-    let mounting = tokio::task::spawn_blocking(move || mount(fs, &mount_point, options, runtime));
+    let mounting = tokio::task::spawn_blocking(move || mount(fs, &mount_point, options, &runtime));
     mounting.await.unwrap_or_else(|e| Err(thread_failed(e)))
 }
 

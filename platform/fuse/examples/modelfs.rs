@@ -46,7 +46,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (dir, options) = arguments()?;
     let runtime = Handle::current();
     let mounted =
-        tokio::task::spawn_blocking(move || mount(Arc::new(Model::default()), &dir, options, runtime)).await??;
+        tokio::task::spawn_blocking(move || mount(Arc::new(Model::default()), &dir, options, &runtime)).await??;
     writeln!(std::io::stdout(), "mounted")?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

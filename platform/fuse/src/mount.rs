@@ -50,7 +50,12 @@ pub fn check(mount_point: &Path, options: &MountOptions) -> Result<()> {
 /// # Errors
 /// `NotFound`, `NotADirectory`, `NotEmpty`, `Busy` when the mount point is unfit, `Denied` or `Config` when the machine does not
 /// let this user mount, `Io` when the kernel refuses. Each says what to do.
-pub fn mount<F: FileSystem>(fs: Arc<F>, mount_point: &Path, options: MountOptions, runtime: Handle) -> Result<Mounted> {
+pub fn mount<F: FileSystem>(
+    fs: Arc<F>,
+    mount_point: &Path,
+    options: MountOptions,
+    runtime: &Handle,
+) -> Result<Mounted> {
     let mount_point = preflight::check(mount_point, &options)?;
     let channel = device::attach(&mount_point, &options)?;
     let dispatcher = Arc::new(Dispatcher::new(runtime.clone()));

@@ -109,7 +109,7 @@ fn mounting_twice_on_one_directory_is_refused_with_advice() {
         return;
     }
     let lab = Lab::mount(Model::default(), MountOptions::default());
-    let again = mount(Arc::new(Model::default()), lab.root(), MountOptions::default(), lab.runtime.handle().clone());
+    let again = mount(Arc::new(Model::default()), lab.root(), MountOptions::default(), lab.runtime.handle());
     let error = again.expect_err("it is in use");
     assert_eq!(error.kind(), ErrorKind::Busy);
     assert!(error.to_string().contains("unmount it first"), "{error}");
@@ -314,8 +314,7 @@ fn allow_other_needs_a_line_in_fuse_conf_for_ordinary_users() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let dir = tempfile::tempdir().expect("a temporary directory");
     let options = MountOptions { allow_other: true, ..MountOptions::default() };
-    let error =
-        mount(Arc::new(Model::default()), dir.path(), options, runtime.handle().clone()).expect_err("not allowed");
+    let error = mount(Arc::new(Model::default()), dir.path(), options, runtime.handle()).expect_err("not allowed");
     assert!(error.to_string().contains("user_allow_other"), "{error}");
 }
 
@@ -379,8 +378,8 @@ fn serve_as_told() {
     let fs = Arc::new(Model::default());
     let open_to_all = SetAttr { perm: Some(0o777), ..SetAttr::default() };
     runtime.block_on(fs.setattr(Caller::default(), Ino::ROOT, open_to_all)).expect("the root of any user");
-    let mounted = mount(fs, &dir, MountOptions::default(), runtime.handle().clone())
-        .unwrap_or_else(|e| panic!("cannot mount: {e}"));
+    let mounted =
+        mount(fs, &dir, MountOptions::default(), runtime.handle()).unwrap_or_else(|e| panic!("cannot mount: {e}"));
     runtime.block_on(async {
         let mut terminate =
             tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).expect("a signal handler");

@@ -99,7 +99,7 @@ async fn tree(volume: &Volume, dir: Ino) -> BTreeMap<String, Vec<u8>> {
             match entry.kind {
                 FileKind::Dir => todo.push((entry.ino, path)),
                 FileKind::Symlink => {
-                    drop(out.insert(path, volume.readlink(entry.ino).await.expect("readlink").to_vec()))
+                    drop(out.insert(path, volume.readlink(entry.ino).await.expect("readlink").to_vec()));
                 }
                 _ => {
                     let flags = OpenFlags { read: true, ..OpenFlags::default() };

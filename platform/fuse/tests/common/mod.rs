@@ -50,7 +50,7 @@ impl<F: FileSystem> Lab<F> {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
         let dir = TempDir::new().expect("a temporary directory");
         let fs = Arc::new(fs);
-        let mounted = mount(Arc::clone(&fs), dir.path(), options, runtime.handle().clone()).expect("a mount");
+        let mounted = mount(Arc::clone(&fs), dir.path(), options, runtime.handle()).expect("a mount");
         Self { fs, runtime, mounted: Some(mounted), dir }
     }
 
