@@ -74,6 +74,10 @@ const KEYSTONE: SystemPackage = SystemPackage {
     name: "python3-keystonemiddleware",
     shown_by: "/usr/lib/python3/dist-packages/keystonemiddleware/__init__.py",
 };
+/// Networks of their own.
+const IPROUTE: SystemPackage = SystemPackage { name: "iproute2", shown_by: "ip" };
+/// Namespaces.
+const UTIL_LINUX: SystemPackage = SystemPackage { name: "util-linux", shown_by: "unshare" };
 /// Programs from PyPI are installed by it.
 const VENV: SystemPackage =
     SystemPackage { name: "python3-venv", shown_by: "/usr/lib/python3.11/ensurepip/__init__.py" };
@@ -85,6 +89,9 @@ pub(crate) const MOUNTS: &[SystemPackage] = &[FUSE, ATTR, ACL, SQLITE, GIT];
 
 /// What tests of the credential store need.
 pub(crate) const CREDENTIALS: &[SystemPackage] = &[DBUS, KEYRING, GDBUS];
+
+/// What tests with networks of their own need.
+pub(crate) const NAMESPACES: &[SystemPackage] = &[IPROUTE, UTIL_LINUX];
 
 /// A program from crates.io.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,8 @@
 //! The management interface: its own tests, then requests made from its OpenAPI document by schemathesis.
 //!
-//! The requests go to a daemon without an engine, over TCP on this machine. Streams that never end are left to the crate's tests.
+//! The requests go to a daemon without an engine, which answers everything, and to a real one with a mounted volume, which is confined
+//! to a network and mounts of its own: who makes requests up may name any store and any path. Streams that never end are left to the
+//! crate's tests.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -19,8 +21,13 @@ const PACKAGE: &str = "proxyfs-control";
 const DAEMON: &str = "fake_daemon";
 const TOKEN: &str = "token-of-the-test-run-0123456789";
 
-/// Seconds of made-up requests.
-const SECONDS: u32 = 60;
+/// Runs the real daemon and the requests to it.
+const CONFINED: &str = include_str!("control/confined.sh");
+/// Where that daemon listens, in a network of its own.
+const PORT: &str = "7878";
+
+/// Seconds of made-up requests, to each of the two.
+const SECONDS: u32 = 40;
 const SECONDS_QUICK: u32 = 15;
 const SECONDS_LONG: u32 = 600;
 /// What it may take beyond that: start, and the operation under way at the end.
@@ -35,19 +42,48 @@ const STREAMS: &[&str] = &["/v1/events", "/v1/logs"];
 pub(crate) fn run(session: &Session) -> Result<Tally> {
     let mut tally = suite::run(session, &RustTests::of(PACKAGE))?;
     if tally.failures.is_empty() {
-        tally.add(from_document(session)?);
+        match pre::python_program(session, pre::SCHEMATHESIS) {
+            Ok(program) => {
+                tally.add(from_document(session, &program)?);
+                tally.add(to_a_real_daemon(session, &program)?);
+            }
+            Err(why) => tally.add(skip(why)),
+        }
     }
     Ok(tally)
 }
 
-fn from_document(session: &Session) -> Result<Tally> {
-    let program = match pre::python_program(session, pre::SCHEMATHESIS) {
-        Ok(program) => program,
-        Err(why) => {
-            println!("SKIP: {why}");
-            return Ok(Tally::skip(why));
-        }
-    };
+fn skip(why: String) -> Tally {
+    println!("SKIP: {why}");
+    Tally::skip(why)
+}
+
+fn seconds(session: &Session) -> u32 {
+    match session.extent {
+        extent if extent.long => SECONDS_LONG,
+        extent if extent.quick => SECONDS_QUICK,
+        _ => SECONDS,
+    }
+}
+
+fn to_a_real_daemon(session: &Session, schemathesis: &Path) -> Result<Tally> {
+    if !pre::is_root() {
+        return Ok(skip("a daemon that cannot reach the network and the disk takes root".into()));
+    }
+    if let Err(why) = pre::mounting().and_then(|()| pre::system(pre::NAMESPACES)) {
+        return Ok(skip(why));
+    }
+    let proxyfs = suite::programs(session)?.proxyfs;
+    let world = session.scratch().join("confined");
+    std::fs::create_dir(&world)?;
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", CONFINED, "confined"]);
+    command.arg(&world).arg(proxyfs).arg(schemathesis).args([TOKEN, PORT, &seconds(session).to_string()]);
+    let what = "requests made from the OpenAPI document to a real daemon";
+    session.check(what, &mut command, GRACE + Duration::from_secs(u64::from(seconds(session))))
+}
+
+fn from_document(session: &Session, schemathesis: &Path) -> Result<Tally> {
     let mut build = session.cargo();
     build.args(["build", "--quiet", "--profile", "test", "-p", PACKAGE, "--features", "testing", "--example", DAEMON]);
     let built = session.check("building the daemon without an engine", &mut build, minutes(20))?;
@@ -55,22 +91,17 @@ fn from_document(session: &Session) -> Result<Tally> {
         return Ok(built);
     }
     let daemon = Daemon::start(&session.workspace.target.join("debug/examples").join(DAEMON))?;
-    let seconds = match session.extent {
-        extent if extent.long => SECONDS_LONG,
-        extent if extent.quick => SECONDS_QUICK,
-        _ => SECONDS,
-    };
-    let mut command = Command::new(program);
+    let mut command = Command::new(schemathesis);
     command.current_dir(session.scratch());
     command.args(["run", "--checks", "all", "--seed", SEED, "--no-color", "--warnings", "off"]);
-    command.args(["--request-timeout", "10", "--max-time", &seconds.to_string()]);
+    command.args(["--request-timeout", "10", "--max-time", &seconds(session).to_string()]);
     command.args(["--header", &format!("Authorization: Bearer {TOKEN}")]);
     for path in STREAMS {
         command.args(["--exclude-path", path]);
     }
     command.arg(format!("{}/v1/openapi.json", daemon.url));
     let what = "requests made from the OpenAPI document";
-    session.check(what, &mut command, GRACE + Duration::from_secs(u64::from(seconds)))
+    session.check(what, &mut command, GRACE + Duration::from_secs(u64::from(seconds(session))))
 }
 
 /// A running daemon; it ends when its input does.
