@@ -25,7 +25,9 @@ pub(crate) fn held(name: &str, state_dir: &Path, open: Option<Fenced>) -> Option
         return None;
     }
     let to_do = match open {
-        Some(Fenced(false)) => "it is being brought into a folder of the volume; if this stays, look at the log".to_owned(),
+        Some(Fenced(false)) => {
+            "it is being brought into a folder of the volume; if this stays, look at the log".to_owned()
+        }
         Some(Fenced(true)) => format!(
             "have it released where it is used now (proxyfs volume release {name}), then unmount it here and mount it again; or take it \
              back: proxyfs volume take-over {name}. The changes then come back as a folder \"Recovered from ...\" in the volume"

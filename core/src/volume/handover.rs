@@ -154,10 +154,10 @@ impl Volume {
                 recovered = Some(self.hand_over(&remains).await?);
                 self.checkpoint().await?;
             }
-            remains.remove(&*self.shared.env.dir).await?;
             if let Some(Recovered { folder: Some(folder), files }) = &recovered {
                 self.shared.note_handed_over(folder, *files);
             }
+            remains.remove(&*self.shared.env.dir).await?;
             done.extend(recovered);
         }
         Ok(done)

@@ -1,8 +1,8 @@
 //! One writer's own account of what it did in one directory: each call that was begun, answered, and made durable.
 //!
 //! A volume promises that a directory equals the state after some prefix of the calls on it, never less than what was synced; the
-//! ledger says for which prefix a directory does. It lives in the test's memory, which nobody kills. Each call is one request of the
-//! kernel, so that it is done whole or not at all.
+//! ledger says for which prefix a directory does. It lives in the test's memory, which nobody kills. Each call is done whole or not at
+//! all, but for one: the kernel may send an append as several requests, between pages of the file, of which the first may be done.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -16,6 +16,8 @@ use parking_lot::Mutex;
 
 /// Time between calls: fast enough that many are under way at any moment, slow enough that all can be read back.
 const PACE: Duration = Duration::from_millis(4);
+/// Between which the kernel splits a write.
+const PAGE_BYTES: u64 = 4096;
 /// Calls between one sync and the next.
 const SYNC_EVERY: usize = 3;
 
@@ -82,7 +84,7 @@ struct Progress {
 pub struct Ledger {
     /// Name of the directory.
     pub dir: String,
-    syncs: bool,
+    syncs: AtomicBool,
     progress: Mutex<Progress>,
 }
 
@@ -101,7 +103,7 @@ impl Ledger {
     /// Of a writer in a directory of this name that syncs, or does not.
     #[must_use]
     pub fn new(dir: &str, syncs: bool) -> Self {
-        Self { dir: dir.to_owned(), syncs, progress: Mutex::default() }
+        Self { dir: dir.to_owned(), syncs: AtomicBool::new(syncs), progress: Mutex::default() }
     }
 
     /// Calls that were answered.
@@ -117,6 +119,11 @@ impl Ledger {
     /// The error that ended the writer; none if it was told to stop.
     pub fn ended(&self) -> Option<i32> {
         self.progress.lock().ended
+    }
+
+    /// From now on the writer syncs no more.
+    pub fn end_syncs(&self) {
+        self.syncs.store(false, Ordering::Release);
     }
 
     /// Makes the directory, for good.
@@ -138,7 +145,7 @@ impl Ledger {
             random
         };
         let dir = root.join(&self.dir);
-        let (mut names, mut syncs) = (Vec::<String>::new(), self.syncs);
+        let mut names = Vec::<String>::new();
         for number in 0.. {
             if stop.load(Ordering::Acquire) {
                 return;
@@ -166,8 +173,8 @@ impl Ledger {
                     return;
                 }
             }
-            if syncs && number % SYNC_EVERY == 0 {
-                syncs = self.sync(&dir);
+            if self.syncs.load(Ordering::Acquire) && number % SYNC_EVERY == 0 && !self.sync(&dir) {
+                self.end_syncs();
             }
             std::thread::sleep(PACE);
         }
@@ -181,7 +188,10 @@ impl Ledger {
                 let mut file = File::options().append(true).open(dir.join(name))?;
                 let written = file.write(bytes)?;
                 if written != bytes.len() {
-                    return Err(std::io::Error::other("a short write"));
+                    // What was answered is what was done; what is wrong, the next call is told.
+                    let mut progress = self.progress.lock();
+                    progress.calls.pop();
+                    progress.calls.push(Call::Append(name.clone(), bytes[..written].to_vec()));
                 }
             }
             Call::Rename(from, to) => fs::rename(dir.join(from), dir.join(to))?,
@@ -207,6 +217,23 @@ impl Ledger {
         files
     }
 
+    /// The files as they may be with the call that was under way at the end: not done, done, or an append in part.
+    fn at_the_end(&self) -> Vec<Files> {
+        let answered = self.answered();
+        let mut states = vec![self.after(answered), self.after(answered + 1)];
+        if let Some(Call::Append(name, bytes)) = self.progress.lock().calls.get(answered) {
+            let before = states[0].get(name).copied().unwrap_or(Digest::EMPTY);
+            let cuts = (1..bytes.len()).filter(|len| (before.0 + *len as u64).is_multiple_of(PAGE_BYTES));
+            let parts: Vec<_> = cuts.map(|len| before.with(&bytes[..len])).collect();
+            for part in parts {
+                let mut state = states[0].clone();
+                state.insert(name.clone(), part);
+                states.push(state);
+            }
+        }
+        states
+    }
+
     /// For which prefix of the calls `root` is right.
     ///
     /// # Errors
@@ -215,7 +242,7 @@ impl Ledger {
         let found = files_in(&root.join(&self.dir))?;
         let progress = self.progress.lock();
         let mut files = Files::new();
-        for calls in 0..=progress.calls.len() {
+        for calls in 0..=progress.answered {
             if calls >= progress.synced && files == found {
                 return Ok(calls);
             }
@@ -223,7 +250,11 @@ impl Ledger {
                 apply(&mut files, call);
             }
         }
+        let answered = progress.answered;
         drop(progress);
+        if self.at_the_end().contains(&found) {
+            return Ok(answered);
+        }
         let synced = self.after(self.synced());
         let wrong: Vec<_> = synced.iter().filter(|(name, digest)| found.get(*name) != Some(digest)).collect();
         bail!(
@@ -244,17 +275,17 @@ impl Ledger {
         let here = files_in(&root.join(&self.dir))?;
         let folder = recovered.join(&self.dir);
         let there = if folder.exists() { files_in(&folder)? } else { Files::new() };
-        let answered = self.answered();
-        // The call that was under way may be done or not.
-        let (known, maybe) = (self.after(answered), self.after(answered + 1));
+        let ends = self.at_the_end();
+        let known = &ends[0];
         let mut found = Found::default();
-        for (name, digest) in &known {
-            let is_it = |files: &Files| files.get(name).is_some_and(|d| d == digest || maybe.get(name) == Some(d));
+        for (name, digest) in known {
+            let is_it =
+                |files: &Files| files.get(name).is_some_and(|d| ends.iter().any(|end| end.get(name) == Some(d)));
             if is_it(&here) {
                 found.in_place += 1;
             } else if is_it(&there) {
                 found.recovered += 1;
-            } else if !maybe.contains_key(name) {
+            } else if !ends[1].contains_key(name) {
                 // It was being renamed.
                 found.in_place += 1;
             } else if here.values().any(|d| d == digest) && listing.contains(&format!("-> /{}/{name}\n", self.dir)) {
@@ -268,7 +299,7 @@ impl Ledger {
                 );
             }
         }
-        ensure!(there.keys().all(|name| known.contains_key(name) || maybe.contains_key(name)), "more than there was");
+        ensure!(there.keys().all(|name| ends.iter().any(|end| end.contains_key(name))), "more than there was");
         Ok(found)
     }
 }

@@ -78,9 +78,10 @@ async fn add_tried(cx: &Context, volumes: &mut Vec<Value>, only: Option<&str>) {
             volumes.push(describe(Some(&volume.name), &volume.uuid, &volume.store, &state_dir, None));
             volumes.len() - 1
         });
-        let problem = problems.iter().find(|p| p.volume.as_deref() == Some(&volume.name));
+        let causes: Vec<&str> =
+            problems.iter().filter(|p| p.volume.as_deref() == Some(&volume.name)).map(|p| p.cause.as_str()).collect();
         volumes[at]["state"] = json!(volume.state);
-        volumes[at]["problem"] = json!(problem.map(|p| &p.cause));
+        volumes[at]["problem"] = json!((!causes.is_empty()).then(|| causes.join("; ")));
     }
 }
 

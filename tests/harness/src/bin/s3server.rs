@@ -12,7 +12,8 @@ use proxyfs_harness::s3server::S3Server;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
     let dir = std::env::args_os().nth(1).ok_or_else(|| io::Error::other("usage: s3server DIR [ADDRESS]"))?;
-    let address = std::env::args().nth(2).map_or(Ok(Ipv4Addr::LOCALHOST), |text| text.parse().map_err(io::Error::other))?;
+    let address =
+        std::env::args().nth(2).map_or(Ok(Ipv4Addr::LOCALHOST), |text| text.parse().map_err(io::Error::other))?;
     let mut server = S3Server::start_on(address, dir).await?;
     answer(&format!("{} {} {}", server.endpoint(), server.access_key, server.secret_key))?;
     // The server has threads of its own, so this one may block.
