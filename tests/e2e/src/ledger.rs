@@ -121,6 +121,11 @@ impl Ledger {
         self.progress.lock().ended
     }
 
+    /// Whether the writer syncs, and none of its syncs has failed.
+    pub fn is_syncing(&self) -> bool {
+        self.syncs.load(Ordering::Acquire)
+    }
+
     /// From now on the writer syncs no more.
     pub fn end_syncs(&self) {
         self.syncs.store(false, Ordering::Release);

@@ -19,12 +19,14 @@ use serde_json::Value;
 
 /// Longest that anything may take that the test waits for.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// Calls of a load that are synced before the cut, at least.
+/// Calls of a load that are synced before the cut, at least; more by this from round to round, up to as many again.
 const BEFORE_CUT: usize = 60;
+const BEFORE_CUT_STEP: usize = 37;
+const BEFORE_CUT_MORE: usize = 300;
 /// Calls of a load after the cut, which nobody else sees.
 const AFTER_CUT: usize = 60;
-/// Of the owner, so that a sync without the store fails soon.
-const OPERATION_TIMEOUT: &str = "operation_timeout=4s";
+/// Of the owner: a sync without the store fails soon, and uploads and checkpoints are under way at any moment.
+const OPTIONS: &str = "operation_timeout=4s,max_flush_time=1s,checkpoint_interval=1s";
 const EROFS: i32 = 30;
 
 fn rounds() -> u64 {
@@ -97,7 +99,7 @@ impl Lab {
         };
         let (mut one, mut two) = (host("one", Machine::One)?, host("two", Machine::Two)?);
         // The first has it in its registry, and mounts it whenever it runs; the second knows it by its configuration.
-        one.home.create_volume("v", &url, &["--tier", "store", "-o", OPERATION_TIMEOUT])?;
+        one.home.create_volume("v", &url, &["--tier", "store", "-o", OPTIONS])?;
         let config = two.home.dir().join("config/proxyfs");
         fs::create_dir_all(&config)?;
         fs::write(config.join("proxyfs.toml"), format!("[volumes.v]\nstore = \"{url}\"\n"))?;
@@ -160,13 +162,13 @@ fn under_load(
     let root = lab.one.point.clone();
     ledgers.iter().try_for_each(|ledger| ledger.begin(&root))?;
     let stop = AtomicBool::new(false);
+    let until = BEFORE_CUT + usize::try_from(round)? * BEFORE_CUT_STEP % BEFORE_CUT_MORE;
     thread::scope(|scope| {
         for (number, ledger) in ledgers.iter().enumerate() {
             let (root, stop) = (&root, &stop);
             scope.spawn(move || ledger.write(root, round * 10 + number as u64, stop));
         }
-        let busy =
-            || ledgers.iter().all(|l| l.synced() >= BEFORE_CUT || (l.ended().is_none() && l.answered() >= BEFORE_CUT));
+        let busy = || ledgers.iter().all(|l| if l.is_syncing() { l.synced() } else { l.answered() } >= until);
         let reached = wait_until(PATIENCE, busy) && ledgers.iter().all(|l| l.ended().is_none());
         let outcome = if reached { body(lab, &ledgers, &stop) } else { Err(anyhow::anyhow!("the load got nowhere")) };
         stop.store(true, Ordering::Release);

@@ -135,7 +135,11 @@ fn details(value: &Value) -> String {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let sized = value.as_u64().filter(|_| key.ends_with("_bytes")).map(about_size);
         let aged = value.as_i64().filter(|secs| key.ends_with("_secs") && *secs > 0).map(|secs| age(unix_now() - secs));
-        let label = key.strip_suffix("_secs").unwrap_or(key).replace('_', " ");
+        let label = match key.as_str() {
+            "head_secs" => "newest head written".to_owned(),
+            "looked_secs" => "looked for a newer one".to_owned(),
+            other => other.replace('_', " "),
+        };
         rows.push(vec![format!("{label}:"), sized.or(aged).unwrap_or(text)]);
     }
     if let Some(held) = held_of(value) {
