@@ -3,7 +3,7 @@
 //! Owns the transaction: run an operation on the tree, give it an LSN, queue its record, apply it; reply once the record is in
 //! the log. Parts below this file: `log` (replay log), `flush` (group flush), `staging` (bytes not in the store yet), `upload`
 //! (segments into the store), `checkpoint` (roots and heads), `claim` and `recover` (mounting), `commit` (sync operations),
-//! `collect` (deleting what is dead), `follow` (a read-only volume that goes with its writer), `read` (the read path), `files` (the file-system interface).
+//! `collect` (deleting what is dead), `fenced`, `handover` and `held` (what a lost term left), `follow` (a read-only volume that goes with its writer), `read` (the read path), `files` (the file-system interface).
 //!
 //! Lock order: state, then log queue, then staging, then one segment. None is held across I/O or an await.
 
@@ -20,6 +20,7 @@ mod follow;
 mod frames;
 mod handles;
 mod handover;
+mod held;
 mod log;
 pub(crate) mod open;
 pub(crate) mod pages;
@@ -59,10 +60,11 @@ use crate::types::{Epoch, Ino, Lsn, Nonce, ObjectId, SegmentId};
 
 pub use create::{VolumeSpec, create_volume, read_volume_meta};
 pub use handover::Recovered;
+pub use held::{Held, held};
 pub use open::CloseReport;
 pub use queue::{QueuedSegment, UploadStep};
 pub use recent::{RecentFile, RecentOp};
-pub use status::{ConnectionState, VolumeStatus};
+pub use status::{ConnectionState, RecoveredFolder, VolumeStatus};
 
 use handles::Handles;
 use state::{Halt, State, Writes};

@@ -10,6 +10,7 @@ mod control;
 mod credentials;
 mod daemon;
 mod failure;
+mod held;
 mod helper;
 mod logging;
 mod memory;

@@ -243,7 +243,7 @@ fn credentials_are_set_shown_without_the_secret_and_deleted() {
 }
 
 #[test]
-fn a_fenced_volume_says_so_and_is_taken_back() {
+fn a_fenced_volume_says_so_holds_back_its_changes_and_is_taken_back_with_them() {
     if !can_mount() {
         return;
     }
@@ -259,17 +259,39 @@ fn a_fenced_volume_says_so_and_is_taken_back() {
     api(async {
         let client = daemon.client().await;
         let a = name("a");
+        let mut events = client.events(None);
+        events.connect().await.unwrap();
         fs::write(world.path("a/ours"), "y").unwrap();
         // The next head is refused, and so the volume learns it.
         let _refused = client.checkpoint(&a, quietly).await.is_err();
         eventually(async || !client.problems().await.unwrap().problems.is_empty()).await;
         let problems = client.problems().await.unwrap().problems;
         assert!(problems[0].remedy.contains("take-over"), "{problems:?}");
+        let held = || async { client.volume(&a).await.unwrap().held };
+        eventually(async || held().await.is_some()).await;
+        let held_back = held().await.unwrap();
+        assert_eq!((held_back.files, held_back.bytes), (1, 1), "{held_back:?}");
+        assert!(held_back.to_do.contains("take-over a"), "{held_back:?}");
+        let problems = client.problems().await.unwrap().problems;
+        assert!(problems.iter().any(|p| p.cause.contains("not published")), "{problems:?}");
         assert!(!client.ready().await.unwrap().ready);
         client.take_over(&a, quietly).await.unwrap();
         assert_eq!(fs::read_to_string(world.path("a/theirs")).unwrap(), "x");
         eventually(async || client.problems().await.unwrap().problems.is_empty()).await;
         assert!(client.ready().await.unwrap().ready);
+        let detail = client.volume(&a).await.unwrap();
+        let folders = detail.status.unwrap().recovered;
+        assert_eq!((folders.len(), folders[0].files), (1, 1), "{folders:?}");
+        assert_eq!(fs::read_to_string(world.path("a").join(&folders[0].folder).join("ours")).unwrap(), "y");
+        assert_eq!(detail.held, None);
+        let mut left = vec![EventKind::Fenced, EventKind::TakenOver, EventKind::Recovered];
+        while !left.is_empty() {
+            let event = events.next().await.unwrap();
+            left.retain(|kind| *kind != event.kind);
+            if event.kind == EventKind::Recovered {
+                assert_eq!(event.data["folder"], folders[0].folder.as_str());
+            }
+        }
     });
     daemon.stop();
 }

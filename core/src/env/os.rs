@@ -17,11 +17,11 @@ use crate::types::Timestamp;
 /// Name of the lock file inside a state directory.
 const LOCK_FILE: &str = "lock";
 
-/// A locked directory on a local disk. The lock ends when the value is dropped or the process dies.
+/// A directory on a local disk, locked unless it is only looked at. The lock ends when the value is dropped or the process dies.
 #[derive(Debug)]
 pub struct OsDir {
     root: PathBuf,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl OsDir {
@@ -38,7 +38,12 @@ impl OsDir {
             }
             fs::TryLockError::Error(e) => e,
         })?;
-        Ok(Self { root: root.to_owned(), _lock: lock })
+        Ok(Self { root: root.to_owned(), _lock: Some(lock) })
+    }
+
+    /// The directory as it is, also while another process has it: for reading only.
+    pub(crate) fn open_to_look(root: &Path) -> Self {
+        Self { root: root.to_owned(), _lock: None }
     }
 
     fn path(&self, path: &str) -> PathBuf {

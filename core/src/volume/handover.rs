@@ -149,11 +149,16 @@ impl Volume {
         let _one = self.shared.handing_over.lock().await;
         let mut done = Vec::new();
         for remains in Remains::list(&*self.shared.env.dir)? {
+            let mut recovered = None;
             if !remains.is_done() {
-                done.push(self.hand_over(&remains).await?);
+                recovered = Some(self.hand_over(&remains).await?);
                 self.checkpoint().await?;
             }
+            if let Some(Recovered { folder: Some(folder), files }) = &recovered {
+                self.shared.note_handed_over(folder, *files);
+            }
             remains.remove(&*self.shared.env.dir).await?;
+            done.extend(recovered);
         }
         Ok(done)
     }

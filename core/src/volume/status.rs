@@ -42,6 +42,8 @@ pub struct VolumeStatus {
     pub fenced: bool,
     /// The last problem with the store, if it is not over.
     pub problem: Option<String>,
+    /// Whether it is open read-only, and goes with its writer.
+    pub read_only: bool,
     /// On a follower: second of the last look at the store that succeeded, if any has.
     pub looked_secs: Option<i64>,
     /// Writer's term.
@@ -50,6 +52,8 @@ pub struct VolumeStatus {
     pub head_seq: u64,
     /// Last LSN that the newest head covers.
     pub head_lsn: u64,
+    /// Second at which its writer wrote it: the age of what a read-only mount shows.
+    pub head_secs: i64,
     /// Last LSN given out.
     pub lsn: u64,
     /// Last LSN that is flushed to the local disk.
@@ -68,6 +72,8 @@ pub struct VolumeStatus {
     pub data_bytes: u64,
     /// Open handles.
     pub open_handles: u64,
+    /// What was handed over since the mount, oldest first.
+    pub recovered: Vec<RecoveredFolder>,
     /// Memory of dirty metadata pages.
     pub dirty_metadata_bytes: u64,
     /// Memory of clean metadata pages, of all volumes.
@@ -78,6 +84,15 @@ pub struct VolumeStatus {
     pub disk_cache_bytes: u64,
 }
 
+/// A folder with what an earlier term had not published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RecoveredFolder {
+    /// Its name in the volume's root.
+    pub folder: String,
+    /// Files in it, the listing left out.
+    pub files: u64,
+}
+
 /// What is known of the store's health.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
@@ -86,6 +101,8 @@ pub(crate) struct Health {
     looked: Option<Timestamp>,
     head_seq: u64,
     head_lsn: u64,
+    head_secs: i64,
+    recovered: Vec<RecoveredFolder>,
 }
 
 impl Shared {
@@ -125,8 +142,15 @@ impl Shared {
         let mut health = self.health.lock();
         health.head_seq = head.seq;
         health.head_lsn = head.lsn.0;
+        health.head_secs = head.written_secs;
         drop(health);
         self.commits.covered(head.lsn);
+    }
+
+    /// Notes that what an earlier term left is in the volume now.
+    pub(crate) fn note_handed_over(&self, folder: &[u8], files: usize) {
+        let folder = String::from_utf8_lossy(folder).into_owned();
+        self.health.lock().recovered.push(RecoveredFolder { folder, files: files as u64 });
     }
 
     /// The status, from memory.
@@ -147,10 +171,12 @@ impl Shared {
             halted: state.halted.as_ref().map(|h| h.why.clone()),
             fenced: state.halted.as_ref().is_some_and(|h| h.kind == ErrorKind::Fenced),
             problem: health.problem.clone(),
+            read_only: self.options.read_only,
             looked_secs: health.looked.map(|t| t.secs),
             epoch: self.term.read().epoch.0,
             head_seq: health.head_seq,
             head_lsn: health.head_lsn,
+            head_secs: health.head_secs,
             lsn: state.last_lsn().0,
             durable_lsn: self.flusher.durable_lsn().0,
             waiting_segments,
@@ -160,6 +186,7 @@ impl Shared {
             inodes: state.inodes,
             data_bytes: state.data_bytes,
             open_handles: self.handles.len() as u64,
+            recovered: health.recovered.clone(),
             dirty_metadata_bytes: state.tree.dirty_bytes() as u64,
             page_cache_bytes: self.engine.pages.used_bytes() as u64,
             data_cache_bytes: self.frames.cache().used_bytes(),

@@ -272,6 +272,13 @@ fn the_dead_mount_of_a_killed_server_is_replaced() {
     let mut server = Role::start(again("serve_as_told").env(SERVE_ON, dir.path()));
     server.wait_for(READY);
     fs::write(dir.path().join("file"), b"bytes").expect("it works again");
+    // The kernel remembers this, and goes on saying it when the server is dead.
+    fs::metadata(dir.path()).expect("attributes");
+    server.kill();
+
+    let mut server = Role::start(again("serve_as_told").env(SERVE_ON, dir.path()));
+    server.wait_for(READY);
+    fs::write(dir.path().join("file"), b"bytes").expect("it works again");
     server.terminate();
     assert!(mount_line(dir.path()).is_none(), "a server that is told to end unmounts");
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::mount::Mount;
+use crate::network::in_network;
 use crate::wait::output_within;
 
 /// Names the built program; without it, the one beside the running test program is taken.
@@ -24,6 +25,7 @@ pub struct Home {
     program: PathBuf,
     variables: Vec<(String, String)>,
     user: Option<u32>,
+    network: Option<PathBuf>,
 }
 
 impl Home {
@@ -33,7 +35,7 @@ impl Home {
     /// When the directory cannot be made.
     pub fn new(dir: &Path, program: &Path) -> Result<Self> {
         fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
-        Ok(Self { dir: dir.to_owned(), program: program.to_owned(), variables: Vec::new(), user: None })
+        Ok(Self { dir: dir.to_owned(), program: program.to_owned(), variables: Vec::new(), user: None, network: None })
     }
 
     /// The program as the environment names it, or as it was built beside the running test; `None` when it is not built.
@@ -66,8 +68,17 @@ impl Home {
         Ok(Self { user: Some(uid), ..self })
     }
 
-    /// A command with the rights of the home's user.
+    /// The same home on a machine of a network of its own: commands run there, and share everything else with the caller.
+    #[must_use]
+    pub fn in_network(self, machine: &Path) -> Self {
+        Self { network: Some(machine.to_owned()), ..self }
+    }
+
+    /// A command with the rights of the home's user, or on its machine.
     pub fn plain_command(&self, program: impl AsRef<OsStr>) -> Command {
+        if let Some(machine) = &self.network {
+            return in_network(machine, program);
+        }
         let Some(uid) = self.user else { return Command::new(program) };
         let mut command = Command::new("setpriv");
         command.args([format!("--reuid={uid}"), format!("--regid={uid}"), "--clear-groups".to_owned()]);
@@ -96,6 +107,15 @@ impl Home {
         command.env("AWS_EC2_METADATA_DISABLED", "true");
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    /// Runs a command that answers in JSON.
+    ///
+    /// # Errors
+    /// When it fails, takes too long, or answers something else.
+    pub fn ask(&self, args: &[&str]) -> Result<serde_json::Value> {
+        let said = self.run(&[args, &["--json"]].concat())?;
+        serde_json::from_str(&said).with_context(|| format!("{args:?} answered {said}"))
     }
 
     /// Runs a command to its end and gives what it printed.

@@ -3,10 +3,13 @@
 //! The library is for tests and developer tasks; the tests of this crate use it. It knows the program only by its command line. Every
 //! mount is a child process of the test, so it is killed and waited for by its own id, and never found by name.
 
+mod daemon;
 mod home;
+pub mod ledger;
 pub mod load;
 mod mount;
 pub mod namespace;
+pub mod network;
 mod refusal;
 mod s3;
 pub mod scenarios;
@@ -14,6 +17,7 @@ pub mod stores;
 pub mod tree;
 mod wait;
 
+pub use daemon::Daemon;
 pub use home::Home;
 pub use mount::{Mount, is_mounted};
 pub use refusal::Expected;

@@ -7,6 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::home::find_built;
+use crate::network::{Network, STORE_ADDRESS, in_network};
 
 /// Names the built program.
 const PROGRAM_VARIABLE: &str = "PROXYFS_S3SERVER";
@@ -101,10 +102,25 @@ impl S3Process {
     /// # Errors
     /// When it does not start.
     pub fn start(program: &Path, dir: &Path) -> Result<Self> {
-        std::fs::create_dir_all(dir)?;
         let mut command = Command::new(program);
-        command.arg(dir).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().with_context(|| format!("starting {}", program.display()))?;
+        command.arg(dir);
+        Self::begin(command, dir)
+    }
+
+    /// The same on the store's machine of a network of its own.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start_in(network: &Network, program: &Path, dir: &Path) -> Result<Self> {
+        let mut command = in_network(&network.store(), program);
+        command.arg(dir).arg(STORE_ADDRESS);
+        Self::begin(command, dir)
+    }
+
+    fn begin(mut command: Command, dir: &Path) -> Result<Self> {
+        std::fs::create_dir_all(dir)?;
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("starting {command:?}"))?;
         let (Some(ask), Some(answers)) = (child.stdin.take(), child.stdout.take()) else { bail!("no pipes") };
         let mut answers = BufReader::new(answers);
         let mut line = String::new();

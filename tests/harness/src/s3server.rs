@@ -92,12 +92,20 @@ impl S3Server {
     /// # Errors
     /// When the port or the directory cannot be used.
     pub async fn start(dir: impl AsRef<Path>) -> io::Result<Self> {
+        Self::start_on(Ipv4Addr::LOCALHOST, dir).await
+    }
+
+    /// The same on another address of this machine, for a network of its own.
+    ///
+    /// # Errors
+    /// As [`S3Server::start`].
+    pub async fn start_on(address: Ipv4Addr, dir: impl AsRef<Path>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let mut server = Self {
             access_key: ACCESS_KEY.into(),
             secret_key: SECRET_KEY.into(),
             dir: dir.as_ref().to_owned(),
-            addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            addr: SocketAddr::from((address, 0)),
             counters: Arc::default(),
             link: Arc::default(),
             listening: None,

@@ -36,6 +36,8 @@ pub(crate) const ACL: SystemPackage = SystemPackage { name: "acl", shown_by: "se
 pub(crate) const SQLITE: SystemPackage = SystemPackage { name: "sqlite3", shown_by: "sqlite3" };
 /// Many small files, renames and locks.
 pub(crate) const GIT: SystemPackage = SystemPackage { name: "git", shown_by: "git" };
+/// Networks of one's own.
+pub(crate) const IP: SystemPackage = SystemPackage { name: "iproute2", shown_by: "ip" };
 /// A C compiler, for crates that build C.
 pub(crate) const GCC: SystemPackage = SystemPackage { name: "gcc", shown_by: "gcc" };
 /// A C++ compiler, for libFuzzer.
@@ -85,7 +87,7 @@ const VENV: SystemPackage =
 /// What every build needs.
 pub(crate) const BUILD: &[SystemPackage] = &[GCC, LIBC_DEV];
 /// What tests with real mounts need.
-pub(crate) const MOUNTS: &[SystemPackage] = &[FUSE, ATTR, ACL, SQLITE, GIT];
+pub(crate) const MOUNTS: &[SystemPackage] = &[FUSE, ATTR, ACL, SQLITE, GIT, IP];
 
 /// What tests of the credential store need.
 pub(crate) const CREDENTIALS: &[SystemPackage] = &[DBUS, KEYRING, GDBUS];

@@ -88,6 +88,7 @@ pub(crate) fn detail(host: &Host, hosted: &Hosted) -> VolumeDetail {
         state_dir: wanted.uuid.map(|uuid| host.paths.state_of(&uuid).display().to_string()),
         pid: live.is_some().then(std::process::id),
         status: live.and_then(|live| engine_status(&live.volume)),
+        held: hosted.held(),
         problems: problems.into_iter().filter(|p| p.volume.as_deref() == Some(&hosted.name)).collect(),
     }
 }

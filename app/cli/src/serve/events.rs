@@ -3,7 +3,7 @@
 //! Nothing here asks a store. Problems that last are kept in a book, with an event when one begins and ends.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use proxyfs_control::ring::{Next, Ring};
@@ -14,11 +14,14 @@ use proxyfs_core::volume::{ConnectionState, VolumeStatus};
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
+use crate::held::sentence;
 use crate::serve::host::Host;
-use crate::serve::hosted::{Current, Hosted};
+use crate::serve::hosted::{Current, Hosted, Live};
 
 /// Time between looks.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Looks from one count of what a volume holds back to the next, while it holds back anything.
+const RECOUNT_EVERY: u32 = 10;
 
 /// Seconds since 1970.
 pub(crate) fn unix_now() -> i64 {
@@ -85,19 +88,27 @@ fn troubles(hosted: &Hosted) -> Vec<Trouble> {
     let failed = |key, severity, f: &Failure| {
         (key, severity, format!("cannot {} {}: {}", f.action, f.subject, f.why), f.advice.clone())
     };
-    match hosted.current() {
+    let mut found = match hosted.current() {
         Current::Idle | Current::Opening(None) => Vec::new(),
         Current::Opening(Some(failure)) => vec![failed("opening", Severity::Warning, &failure)],
         Current::Failed(failure) => vec![failed("failed", Severity::Error, &failure)],
         Current::Mounted(live) => of_mounted(&hosted.name, &live.volume.status(), live.mounted.is_poisoned()),
+    };
+    if let Some(held) = hosted.held() {
+        let cause = format!("{}; they are in {}", sentence(&held), held.place);
+        found.push(("held", Severity::Warning, cause, held.to_do));
     }
+    found
 }
 
 fn of_mounted(name: &str, status: &VolumeStatus, poisoned: bool) -> Vec<Trouble> {
     let mut found = Vec::new();
     if status.fenced {
         let cause = "another owner has the volume; changes made here since are not published".to_owned();
-        let remedy = format!("if it should be here: proxyfs volume take-over {name}; else unmount it");
+        let remedy = format!(
+            "if it should be here: proxyfs volume take-over {name}; else unmount it. What was not published stays on this computer and comes \
+             back as a folder when the volume is mounted for writing here again"
+        );
         found.push(("fenced", Severity::Error, cause, remedy));
     } else if let Some(why) = &status.halted {
         let remedy = "unmount and mount it again; if that does not help, look at the log".to_owned();
@@ -125,6 +136,9 @@ fn of_mounted(name: &str, status: &VolumeStatus, poisoned: bool) -> Vec<Trouble>
 /// What was seen of a volume at the last look.
 #[derive(Debug, Default)]
 struct Seen {
+    /// The mount that this is of: the next one begins anew.
+    live: Weak<Live>,
+    recovered: usize,
     offline: bool,
     fenced: bool,
     head_seq: u64,
@@ -134,18 +148,37 @@ struct Seen {
 /// Looks at all volumes again and again.
 pub(crate) async fn look(host: Arc<Host>) {
     let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
+    let (mut counted, mut looks) = (BTreeMap::new(), 0u32);
     let mut beat = tokio::time::interval(LOOK_INTERVAL);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         beat.tick().await;
+        looks = looks.wrapping_add(1);
         for hosted in host.all() {
+            let now = held_turns_on(&hosted);
+            let is_due = looks % RECOUNT_EVERY == 0 && hosted.held().is_some();
+            if is_due || counted.get(&hosted.name) != Some(&now) {
+                hosted.count_held(&host.paths).await;
+                counted.insert(hosted.name.clone(), now);
+            }
             host.note_troubles(&hosted);
-            match hosted.status() {
-                Some(status) => compare(&host, &hosted.name, seen.entry(hosted.name.clone()).or_default(), &status),
+            match hosted.live() {
+                Some(live) => {
+                    let seen = seen.entry(hosted.name.clone()).or_default();
+                    if !Weak::ptr_eq(&seen.live, &Arc::downgrade(&live)) {
+                        *seen = Seen { live: Arc::downgrade(&live), ..Seen::default() };
+                    }
+                    compare(&host, &hosted.name, seen, &live.volume.status());
+                }
                 None => drop(seen.remove(&hosted.name)),
             }
         }
     }
+}
+
+/// What decides what a volume holds back: its uuid, whether its term is lost, and what was handed over, if it is open.
+fn held_turns_on(hosted: &Hosted) -> (Option<String>, Option<(bool, usize)>) {
+    (hosted.wanted().uuid, hosted.status().map(|status| (status.fenced, status.recovered.len())))
 }
 
 fn compare(host: &Host, name: &str, seen: &mut Seen, status: &VolumeStatus) {
@@ -158,6 +191,9 @@ fn compare(host: &Host, name: &str, seen: &mut Seen, status: &VolumeStatus) {
     if status.fenced && !seen.fenced {
         say(EventKind::Fenced, json!({ "waiting_bytes": status.waiting_bytes }));
     }
+    for folder in status.recovered.iter().skip(seen.recovered) {
+        say(EventKind::Recovered, json!({ "folder": folder.folder, "files": folder.files }));
+    }
     if status.head_seq != seen.head_seq && seen.head_seq != 0 {
         say(EventKind::Checkpoint, json!({ "head_seq": status.head_seq, "lsn": status.head_lsn }));
     }
@@ -166,7 +202,8 @@ fn compare(host: &Host, name: &str, seen: &mut Seen, status: &VolumeStatus) {
         say(EventKind::QueueProgress, data);
     }
     let (head_seq, waiting_bytes) = (status.head_seq, status.waiting_bytes);
-    *seen = Seen { offline, fenced: status.fenced, head_seq, waiting_bytes };
+    seen.recovered = status.recovered.len();
+    (seen.offline, seen.fenced, seen.head_seq, seen.waiting_bytes) = (offline, status.fenced, head_seq, waiting_bytes);
 }
 
 impl Host {

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
+use proxyfs_control::types::volume::HeldData;
 use proxyfs_core::env::OsDir;
 use proxyfs_core::store::ObjectStore;
 use proxyfs_core::volume::{Volume, VolumeStatus, read_volume_meta};
@@ -27,7 +28,9 @@ use tokio::time::{Instant, sleep};
 use crate::control::server::{Handler, Progress, Server, remove_socket};
 use crate::control::{Reply, Request};
 use crate::failure::{Failure, Outcome, Sort};
+use crate::held::{Fenced, held};
 use crate::options::{Given, Settings};
+use crate::paths::Paths;
 use crate::registry::{Entry, KeptMount, Registry};
 use crate::serve::events::unix_now;
 use crate::serve::host::Host;
@@ -121,6 +124,7 @@ pub(crate) struct Hosted {
     keepers: AtomicU64,
     nudge: Notify,
     pub(crate) attempts: AtomicU32,
+    held: Mutex<Option<HeldData>>,
 }
 
 impl Hosted {
@@ -134,6 +138,7 @@ impl Hosted {
             keepers: AtomicU64::new(0),
             nudge: Notify::new(),
             attempts: AtomicU32::new(0),
+            held: Mutex::default(),
         })
     }
 
@@ -163,6 +168,20 @@ impl Hosted {
 
     pub(crate) fn status(&self) -> Option<VolumeStatus> {
         self.live().map(|live| live.volume.status())
+    }
+
+    /// What was changed here and is not published, as of the last count.
+    pub(crate) fn held(&self) -> Option<HeldData> {
+        self.held.lock().clone()
+    }
+
+    /// Counts anew what was changed here and is not published.
+    pub(crate) async fn count_held(&self, paths: &Paths) {
+        let Some(uuid) = self.wanted().uuid else { return };
+        let (name, state_dir) = (self.name.clone(), paths.state_of(&uuid));
+        let open = self.status().map(|status| Fenced(status.fenced));
+        let counted = tokio::task::spawn_blocking(move || held(&name, &state_dir, open)).await;
+        *self.held.lock() = counted.unwrap_or_default();
     }
 
     /// Whether it is tried again until it is mounted.

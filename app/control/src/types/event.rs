@@ -31,6 +31,9 @@ pub enum EventKind {
     /// Another machine took a volume over.
     #[serde(rename = "fenced")]
     Fenced,
+    /// What this machine had not published when it lost a volume is in the volume now, in a folder of its own.
+    #[serde(rename = "recovered")]
+    Recovered,
     /// A checkpoint is in the store.
     #[serde(rename = "checkpoint")]
     Checkpoint,
@@ -58,6 +61,7 @@ impl EventKind {
             Self::ProblemSolved => "problem.solved",
             Self::TakenOver => "taken-over",
             Self::Fenced => "fenced",
+            Self::Recovered => "recovered",
             Self::Checkpoint => "checkpoint",
             Self::ConfigReloaded => "config.reloaded",
             Self::Log => "log",
@@ -114,6 +118,7 @@ mod tests {
             ProblemSolved,
             TakenOver,
             Fenced,
+            Recovered,
             Checkpoint,
             ConfigReloaded,
             Log,

@@ -88,14 +88,26 @@ pub struct EngineStatus {
     pub offline_since: Option<i64>,
     /// Why the volume takes no changes, if it does not.
     pub halted: Option<String>,
+    /// Whether that is because another owner has it now.
+    #[serde(default)]
+    pub fenced: bool,
     /// The last problem with the store, if it is not over.
     pub problem: Option<String>,
+    /// Whether it is open read-only, and goes with its writer.
+    #[serde(default)]
+    pub read_only: bool,
+    /// On a read-only mount: Unix second of the last look for a newer checkpoint that succeeded, if any has.
+    #[serde(default)]
+    pub looked_secs: Option<i64>,
     /// Writer's term.
     pub epoch: u64,
     /// Number of the newest head.
     pub head_seq: u64,
     /// Last LSN that the newest head covers.
     pub head_lsn: u64,
+    /// Unix second at which the newest head was written: the age of what a read-only mount shows.
+    #[serde(default)]
+    pub head_secs: i64,
     /// Last LSN given out.
     pub lsn: u64,
     /// Last LSN that is flushed to the local disk.
@@ -114,6 +126,9 @@ pub struct EngineStatus {
     pub data_bytes: u64,
     /// Open handles.
     pub open_handles: u64,
+    /// What was handed over since the mount, oldest first.
+    #[serde(default)]
+    pub recovered: Vec<RecoveredFolder>,
     /// Memory of dirty metadata pages.
     pub dirty_metadata_bytes: u64,
     /// Memory of clean metadata pages, of all volumes.
@@ -122,6 +137,32 @@ pub struct EngineStatus {
     pub data_cache_bytes: u64,
     /// Cache on the local disk of this volume.
     pub disk_cache_bytes: u64,
+}
+
+/// A folder with what this machine had not published when it lost the volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RecoveredFolder {
+    /// Its name in the volume's root.
+    pub folder: String,
+    /// Files in it, the listing left out.
+    pub files: u64,
+}
+
+/// Changes that are on this machine alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HeldData {
+    /// At most so many files were made or changed.
+    pub files: u64,
+    /// At most so many bytes were written.
+    pub bytes: u64,
+    /// Terms that were lost to another machine and not handed over yet; the rest waits for the next mount.
+    pub lost_terms: u64,
+    /// Unix second at which the first of them was found to be lost.
+    pub lost_since: Option<i64>,
+    /// Directory that holds them.
+    pub place: String,
+    /// What brings them into the volume.
+    pub to_do: String,
 }
 
 /// One place where a volume is shown.
@@ -154,6 +195,9 @@ pub struct VolumeDetail {
     pub pid: Option<u32>,
     /// The engine's account, if it is open.
     pub status: Option<EngineStatus>,
+    /// What was changed here and is not published, if anything: of a volume that is not mounted, or that another machine has taken over.
+    #[serde(default)]
+    pub held: Option<HeldData>,
     /// What is wrong with it and lasts.
     pub problems: Vec<LastingProblem>,
 }

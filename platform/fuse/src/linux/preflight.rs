@@ -99,12 +99,18 @@ fn is_stale(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ENOTCONN)
 }
 
+/// Whether nobody serves a FUSE mount any more. Asked by statfs, which the kernel never answers from what it remembers: attributes of a
+/// mount are served for as long as they may be, whether or not its process lives.
+fn is_dead(mount_point: &Path) -> bool {
+    rustix::fs::statvfs(mount_point).is_err_and(|e| is_stale(&e.into()))
+}
+
 /// Refuses a mount point in use; removes a dead FUSE mount.
 fn clear_stale(mount_point: &Path) -> Result<()> {
     let shown = mount_point.display();
     let table = |e| Error::with_source(ErrorKind::Io, "cannot read the table of mounts", e);
     while let Some(mount) = mountinfo::top_mount(mount_point).map_err(table)? {
-        let dead = mount.is_fuse() && fs::metadata(mount_point).is_err_and(|e| is_stale(&e));
+        let dead = mount.is_fuse() && is_dead(mount_point);
         if !dead {
             return Err(Error::new(
                 ErrorKind::Busy,
