@@ -12,10 +12,10 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::meter::Histogram;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout::log_key;
 use crate::format::{Codec, KeyWrite, LogBatch, RecordBody, Tier};
+use crate::meter::Histogram;
 use crate::store::GetRange;
 use crate::types::{Epoch, Lsn};
 use crate::volume::Shared;

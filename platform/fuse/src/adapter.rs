@@ -302,23 +302,31 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
     fn mkdir(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, reply: ReplyEntry) {
         let (caller, parent, name) = (caller(request), ino(parent), owned(name));
         let (perm, umask) = (convert::perm_bits(mode), convert::perm_bits(umask));
-        self.run_entry(Asked::new(Op::Mkdir).of(parent), reply, move |fs| async move { fs.mkdir(caller, parent, &name, perm, umask).await });
+        self.run_entry(Asked::new(Op::Mkdir).of(parent), reply, move |fs| async move {
+            fs.mkdir(caller, parent, &name, perm, umask).await
+        });
     }
 
     fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let (caller, parent, name) = (caller(request), ino(parent), owned(name));
-        self.run_change(Asked::new(Op::Unlink).of(parent), reply, move |fs| async move { fs.unlink(caller, parent, &name).await });
+        self.run_change(Asked::new(Op::Unlink).of(parent), reply, move |fs| async move {
+            fs.unlink(caller, parent, &name).await
+        });
     }
 
     fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let (caller, parent, name) = (caller(request), ino(parent), owned(name));
-        self.run_change(Asked::new(Op::Rmdir).of(parent), reply, move |fs| async move { fs.rmdir(caller, parent, &name).await });
+        self.run_change(Asked::new(Op::Rmdir).of(parent), reply, move |fs| async move {
+            fs.rmdir(caller, parent, &name).await
+        });
     }
 
     fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
         let (caller, parent, name) = (caller(request), ino(parent), owned(name));
         let target = owned(target.as_os_str());
-        self.run_entry(Asked::new(Op::Symlink).of(parent), reply, move |fs| async move { fs.symlink(caller, parent, &name, &target).await });
+        self.run_entry(Asked::new(Op::Symlink).of(parent), reply, move |fs| async move {
+            fs.symlink(caller, parent, &name, &target).await
+        });
     }
 
     fn rename(
@@ -341,7 +349,9 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
 
     fn link(&self, request: &Request, number: INodeNo, new_parent: INodeNo, new_name: &OsStr, reply: ReplyEntry) {
         let (caller, ino, new_parent, new_name) = (caller(request), ino(number), ino(new_parent), owned(new_name));
-        self.run_entry(Asked::new(Op::Link).of(ino), reply, move |fs| async move { fs.link(caller, ino, new_parent, &new_name).await });
+        self.run_entry(Asked::new(Op::Link).of(ino), reply, move |fs| async move {
+            fs.link(caller, ino, new_parent, &new_name).await
+        });
     }
 
     fn open(&self, request: &Request, number: INodeNo, flags: fuser::OpenFlags, reply: ReplyOpen) {
@@ -442,7 +452,11 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
 
     fn flush(&self, _request: &Request, _ino: INodeNo, fh: FileHandle, lock_owner: LockOwner, reply: ReplyEmpty) {
         let handle = handle(fh);
-        self.run_end(Asked::new(Op::Flush).by(handle), reply, move |fs| async move { fs.flush(handle, lock_owner.0).await });
+        self.run_end(
+            Asked::new(Op::Flush).by(handle),
+            reply,
+            move |fs| async move { fs.flush(handle, lock_owner.0).await },
+        );
     }
 
     fn release(
@@ -460,12 +474,20 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
             reply.ok();
             return;
         }
-        self.run_end(Asked::new(Op::Release).by(handle), reply, move |fs| async move { fs.release(handle, owner).await });
+        self.run_end(
+            Asked::new(Op::Release).by(handle),
+            reply,
+            move |fs| async move { fs.release(handle, owner).await },
+        );
     }
 
     fn fsync(&self, _request: &Request, _ino: INodeNo, fh: FileHandle, data_only: bool, reply: ReplyEmpty) {
         let handle = handle(fh);
-        self.run_change(Asked::new(Op::Fsync).by(handle), reply, move |fs| async move { fs.fsync(handle, data_only).await });
+        self.run_change(
+            Asked::new(Op::Fsync).by(handle),
+            reply,
+            move |fs| async move { fs.fsync(handle, data_only).await },
+        );
     }
 
     fn opendir(&self, request: &Request, number: INodeNo, _flags: fuser::OpenFlags, reply: ReplyOpen) {
@@ -541,7 +563,11 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
             reply.ok();
             return;
         }
-        self.run_end(Asked::new(Op::Releasedir).by(handle), reply, move |fs| async move { fs.releasedir(handle).await });
+        self.run_end(
+            Asked::new(Op::Releasedir).by(handle),
+            reply,
+            move |fs| async move { fs.releasedir(handle).await },
+        );
     }
 
     fn fsyncdir(&self, _request: &Request, _ino: INodeNo, fh: FileHandle, _data_only: bool, reply: ReplyEmpty) {
@@ -618,7 +644,9 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
 
     fn removexattr(&self, request: &Request, number: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let (caller, ino, name) = (caller(request), ino(number), owned(name));
-        self.run_change(Asked::new(Op::Removexattr).of(ino), reply, move |fs| async move { fs.removexattr(caller, ino, &name).await });
+        self.run_change(Asked::new(Op::Removexattr).of(ino), reply, move |fs| async move {
+            fs.removexattr(caller, ino, &name).await
+        });
     }
 
     fn access(&self, _request: &Request, _ino: INodeNo, _mask: AccessFlags, reply: ReplyEmpty) {

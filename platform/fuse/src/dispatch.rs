@@ -261,7 +261,8 @@ mod tests {
     async fn a_panic_is_eio_and_poisons() {
         let dispatcher = Arc::new(Dispatcher::new(Handle::current(), Arc::default()));
         assert!(!dispatcher.is_poisoned());
-        let outcome = dispatcher.settle(Asked::new(Op::Read), async { if true { panic!("broken") } else { Ok(()) } }).await;
+        let outcome =
+            dispatcher.settle(Asked::new(Op::Read), async { if true { panic!("broken") } else { Ok(()) } }).await;
         assert_eq!(outcome.map_err(Errno::code), Err(libc::EIO));
         assert!(dispatcher.is_poisoned());
     }
