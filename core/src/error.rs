@@ -78,6 +78,85 @@ pub enum ErrorKind {
     Internal,
 }
 
+impl ErrorKind {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 33] = [
+        Self::NotFound,
+        Self::AlreadyExists,
+        Self::NotADirectory,
+        Self::IsADirectory,
+        Self::NotEmpty,
+        Self::NameTooLong,
+        Self::InvalidArgument,
+        Self::NotPermitted,
+        Self::AccessDenied,
+        Self::BadHandle,
+        Self::Stale,
+        Self::NoAttribute,
+        Self::BufferTooSmall,
+        Self::TooManyLinks,
+        Self::FileTooLarge,
+        Self::NoSuchOffset,
+        Self::CrossDevice,
+        Self::NoSpace,
+        Self::QuotaExceeded,
+        Self::ReadOnly,
+        Self::WouldBlock,
+        Self::Deadlock,
+        Self::Interrupted,
+        Self::Busy,
+        Self::NotSupported,
+        Self::Unavailable,
+        Self::Denied,
+        Self::Config,
+        Self::Corrupt,
+        Self::UnknownFormat,
+        Self::Fenced,
+        Self::Io,
+        Self::Internal,
+    ];
+
+    /// Its name in metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::AlreadyExists => "already_exists",
+            Self::NotADirectory => "not_a_directory",
+            Self::IsADirectory => "is_a_directory",
+            Self::NotEmpty => "not_empty",
+            Self::NameTooLong => "name_too_long",
+            Self::InvalidArgument => "invalid_argument",
+            Self::NotPermitted => "not_permitted",
+            Self::AccessDenied => "access_denied",
+            Self::BadHandle => "bad_handle",
+            Self::Stale => "stale",
+            Self::NoAttribute => "no_attribute",
+            Self::BufferTooSmall => "buffer_too_small",
+            Self::TooManyLinks => "too_many_links",
+            Self::FileTooLarge => "file_too_large",
+            Self::NoSuchOffset => "no_such_offset",
+            Self::CrossDevice => "cross_device",
+            Self::NoSpace => "no_space",
+            Self::QuotaExceeded => "quota_exceeded",
+            Self::ReadOnly => "read_only",
+            Self::WouldBlock => "would_block",
+            Self::Deadlock => "deadlock",
+            Self::Interrupted => "interrupted",
+            Self::Busy => "busy",
+            Self::NotSupported => "not_supported",
+            Self::Unavailable => "unavailable",
+            Self::Denied => "denied",
+            Self::Config => "config",
+            Self::Corrupt => "corrupt",
+            Self::UnknownFormat => "unknown_format",
+            Self::Fenced => "fenced",
+            Self::Io => "io",
+            Self::Internal => "internal",
+        }
+    }
+}
+
 /// An error with its kind, a sentence of context, and the cause.
 pub struct Error {
     kind: ErrorKind,

@@ -5,11 +5,13 @@
 //! default ACLs) are the implementor's. No protocol type appears here.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::changes::ChangeFeed;
 use crate::error::Result;
+use crate::meter::Meter;
 use crate::types::{Ino, Timestamp};
 
 /// Longest name of a directory entry in bytes.
@@ -282,6 +284,11 @@ pub trait FileSystem: Send + Sync + 'static {
     /// Tells what changes without having been asked for through this interface, from now on. `None` when nothing ever does.
     fn changes(&self) -> Option<ChangeFeed> {
         None
+    }
+
+    /// Where adapters note the operations that they carry out. One that nobody looks at, unless the file system has its own.
+    fn meter(&self) -> Arc<Meter> {
+        Arc::default()
     }
 
     /// Size and room. Never touches the network.

@@ -21,6 +21,7 @@ pub mod fuzzing;
 pub mod kv;
 pub mod limits;
 pub mod locks;
+pub mod meter;
 pub mod ops;
 pub mod pace;
 pub mod store;

@@ -22,6 +22,7 @@ mod handles;
 mod handover;
 mod held;
 mod log;
+mod metrics;
 pub(crate) mod open;
 pub(crate) mod pages;
 mod paths;
@@ -54,6 +55,7 @@ use crate::format::{CaseRule, ClaimId, ObjectKind};
 use crate::fs::Caller;
 use crate::kv::{KvRead, Miss, OpError, OpResult, Txn};
 use crate::locks::LockTable;
+use crate::meter::Meter;
 use crate::ops::OpCx;
 use crate::tree::PinSet;
 use crate::types::{Epoch, Ino, Lsn, Nonce, ObjectId, SegmentId};
@@ -61,6 +63,7 @@ use crate::types::{Epoch, Ino, Lsn, Nonce, ObjectId, SegmentId};
 pub use create::{VolumeSpec, create_volume, read_volume_meta};
 pub use handover::Recovered;
 pub use held::{Held, held};
+pub use metrics::{CheckpointMetrics, LogMetrics, UploadMetrics, VolumeMetrics};
 pub use open::CloseReport;
 pub use queue::{QueuedSegment, UploadStep};
 pub use recent::{RecentFile, RecentOp};
@@ -120,6 +123,9 @@ pub(crate) struct Shared {
     pub(crate) hand_over_task: Mutex<Option<tokio::task::JoinHandle<()>>>,
     pub(crate) locks: LockTable,
     pub(crate) health: Mutex<status::Health>,
+    pub(crate) meter: Arc<Meter>,
+    /// Names of tasks of the volume that have panicked.
+    pub(crate) dead_tasks: Mutex<Vec<&'static str>>,
     pub(crate) stopping: AtomicBool,
     pub(crate) stop: Notify,
     pub(crate) tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::failure::Failure;
-use crate::logging::Purpose;
+use crate::logging::{Format, Purpose};
 use crate::output::{Style, line};
 
 /// Turns a bucket into a drive.
@@ -19,6 +20,9 @@ pub(crate) struct Cli {
     /// What to log to standard error: error, warn, info, debug, trace, or a filter (also PROXYFS_LOG)
     #[arg(long, global = true, value_name = "LEVEL")]
     pub(crate) log: Option<String>,
+    /// What a line of the log looks like (also PROXYFS_LOG_FORMAT) [default: text]
+    #[arg(long, global = true, value_name = "FORMAT")]
+    pub(crate) log_format: Option<Format>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -55,6 +59,8 @@ pub(crate) enum Command {
         /// Only this volume: its name
         name: Option<String>,
     },
+    /// Show what volumes do: throughput, operations, times, queue, caches, requests and their cost
+    Stats(Stats),
     /// Bring everything into the store
     Flush {
         /// Name or store URL of the volume
@@ -99,6 +105,7 @@ impl Command {
         match self {
             Self::Mount(mount) if mount.background => Purpose::Background,
             Self::Serve(serve) if !serve.check => Purpose::Service,
+            Self::Stats(stats) if stats.watch => Purpose::Screen,
             _ => Purpose::Terminal,
         }
     }
@@ -276,6 +283,19 @@ pub(crate) struct CredentialsTest {
     /// Also put, read and delete a small object
     #[arg(long)]
     pub(crate) write: bool,
+}
+
+/// Arguments of `stats`.
+#[derive(Args, Debug)]
+pub(crate) struct Stats {
+    /// Only this volume: its name
+    pub(crate) name: Option<String>,
+    /// Go on showing it in the terminal, until q
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Time between looks, such as 500ms
+    #[arg(long, value_name = "TIME", default_value = "1s", requires = "watch", value_parser = crate::units::parse_time)]
+    pub(crate) interval: Duration,
 }
 
 /// Arguments of `serve`.

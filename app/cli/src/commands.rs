@@ -11,6 +11,7 @@ mod quickstart;
 mod reload;
 mod serve;
 mod service;
+mod stats;
 mod status;
 mod unmount;
 pub(crate) mod volume;
@@ -44,6 +45,7 @@ pub(crate) async fn run(command: Command, style: Style) -> Outcome<ExitCode> {
         Command::Reload => reload::run(&cx).await?,
         Command::Service(command) => service::run(&cx, &command)?,
         Command::Status { name } => status::run(&cx, name.as_deref()).await?,
+        Command::Stats(args) => stats::run(&cx, &args).await?,
         Command::Flush { name } => flush::run(&cx, &name).await?,
         Command::Checkpoint { name } => checkpoint::run(&cx, &name).await?,
         Command::Fsck { name, data, repair, fall_back } => {

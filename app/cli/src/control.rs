@@ -29,6 +29,8 @@ const LINE_BYTES_MAX: u64 = 1 << 20;
 pub(crate) enum Request {
     /// How it is.
     Status,
+    /// Its numbers.
+    Stats,
     /// Bring everything into the store.
     Flush,
     /// Write a checkpoint.

@@ -1,6 +1,9 @@
-//! The log: tracing to standard error, filtered by `--log` or `PROXYFS_LOG`.
+//! The log: tracing to standard error, filtered by `--log`, `PROXYFS_LOG` or the daemon's configuration, as text for people or, with
+//! `--log-format json`, one JSON object a line ([`lines`]).
 //!
 //! Libraries that log whole requests, and with them session tokens, are never heard below `info`, whatever the filter says.
+
+mod lines;
 
 use std::fmt::{self, Write};
 use std::io::IsTerminal;
@@ -22,6 +25,51 @@ use crate::failure::{Failure, Outcome};
 
 /// Environment variable with the filter.
 const VARIABLE: &str = "PROXYFS_LOG";
+/// Environment variable with the format.
+const FORMAT_VARIABLE: &str = "PROXYFS_LOG_FORMAT";
+
+/// What a line of the log looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs: one JSON object a line
+    Json,
+}
+
+/// What is wished of the log in one place: a command line, the environment, a configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wish {
+    /// The filter.
+    pub(crate) level: Option<String>,
+    pub(crate) format: Option<Format>,
+}
+
+impl Wish {
+    /// The wish with what it leaves open taken from another.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self { level: self.level.or(other.level), format: self.format.or(other.format) }
+    }
+
+    /// What the environment wishes.
+    fn from_env() -> Outcome<Self> {
+        let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+        let format = variable(FORMAT_VARIABLE).map(|text| {
+            clap::ValueEnum::from_str(&text, true)
+                .map_err(|why| Failure::usage("use", format!("{FORMAT_VARIABLE}={text}"), why, "write text or json"))
+        });
+        Ok(Self { level: variable(VARIABLE), format: format.transpose()? })
+    }
+}
+
+/// Whether a text is a filter.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn check_level(text: &str) -> Result<(), String> {
+    EnvFilter::try_new(text).map(drop).map_err(|e| e.to_string())
+}
 
 /// Beginnings of the targets of libraries that see secrets.
 const SECRETIVE: &[&str] = &["aws", "h2", "hyper", "keyring", "rustls", "secret_service", "zbus", "zvariant"];
@@ -49,23 +97,28 @@ pub(crate) fn kept() -> Arc<Ring<LogLine>> {
 pub(crate) enum Purpose {
     /// A person reads it now.
     Terminal,
+    /// The terminal shows something else; nothing is logged unless that is asked for.
+    Screen,
     /// It goes to a file.
     Background,
     /// It goes to the service's log, and the newest lines are kept for who asks.
     Service,
 }
 
-/// Starts logging, with `given`, the environment's filter or [`default_filter`].
-pub(crate) fn start(given: Option<&str>, purpose: Purpose) -> Outcome {
-    let background = purpose != Purpose::Terminal;
-    let text = given.map(str::to_owned).or_else(|| std::env::var(VARIABLE).ok()).filter(|t| !t.is_empty());
-    let text = text.unwrap_or_else(|| default_filter(background));
+/// Starts logging as `given`, the environment, `configured` or [`default_filter`] say, in this order.
+pub(crate) fn start(given: Wish, configured: Wish, purpose: Purpose) -> Outcome {
+    let background = matches!(purpose, Purpose::Background | Purpose::Service);
+    let wish = given.or(Wish::from_env()?).or(configured);
+    let text = wish.level.unwrap_or_else(|| match purpose {
+        Purpose::Screen => "off".to_owned(),
+        Purpose::Terminal | Purpose::Background | Purpose::Service => default_filter(background),
+    });
     let filter = EnvFilter::try_new(&text).map_err(|e| {
         let advice = "write error, warn, info, debug or trace, or for example proxyfs_core=debug";
         Failure::usage("use", format!("the log level {text:?}"), e.to_string(), advice)
     })?;
     let colours = std::io::stderr().is_terminal() && !background;
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
+    let lines = lines::layer(wish.format.unwrap_or_default(), colours);
     let lines = lines.with_filter(filter.clone().and(filter_fn(may_be_told)));
     let kept = (purpose == Purpose::Service).then(|| Keep.with_filter(filter.and(filter_fn(may_be_told))));
     tracing_subscriber::registry().with(lines).with(kept).init();

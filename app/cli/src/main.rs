@@ -22,6 +22,7 @@ mod registry;
 mod serve;
 mod service;
 mod session;
+mod stats;
 mod target;
 mod units;
 
@@ -31,9 +32,10 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, Command};
 use crate::failure::{Failure, Outcome};
 use crate::helper::Asked;
+use crate::logging::Wish;
 use crate::output::Style;
 
 /// How long background work may hold up the end of the program.
@@ -66,7 +68,12 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, style: Style) -> Outcome<ExitCode> {
-    logging::start(cli.log.as_deref(), cli.command.log_purpose())?;
+    let given = Wish { level: cli.log.clone().filter(|level| !level.is_empty()), format: cli.log_format };
+    let configured = match &cli.command {
+        Command::Serve(args) => serve::log_wish(args),
+        _ => Wish::default(),
+    };
+    logging::start(given, configured, cli.command.log_purpose())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -2,7 +2,7 @@
 //!
 //! A map: [`config`] is what is wanted ([`keys`] each key once, [`document`] where it stands in the text, [`reload`] what changes while it
 //! runs); [`host`] has the volumes and [`hosted`] is one of them; [`control`] does what the control interface asks ([`answers`], [`counts`],
-//! [`metrics`], [`delete`]); [`events`] says what happens, [`notify`] tells the service manager, [`inhibit`] works with logind, [`wake`] notices another network; [`ask`] is how commands reach all this.
+//! [`metrics`], [`health`], [`delete`]); [`events`] says what happens, [`notify`] tells the service manager, [`inhibit`] works with logind, [`wake`] notices another network; [`ask`] is how commands reach all this.
 
 mod answers;
 pub(crate) mod ask;
@@ -12,6 +12,7 @@ mod counts;
 mod delete;
 mod document;
 mod events;
+mod health;
 mod host;
 mod hosted;
 mod inhibit;
@@ -44,7 +45,7 @@ pub(crate) use manual::help;
 
 use crate::cli::Serve;
 use crate::failure::{Failure, Outcome};
-use crate::logging;
+use crate::logging::{self, Wish};
 use crate::output::Style;
 use crate::paths::{Paths, make_private_dir};
 use config::{Config, Listen};
@@ -59,6 +60,13 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(2);
 const STOP_MARGIN: Duration = Duration::from_secs(30);
 /// Shortest bearer token.
 const TOKEN_CHARS_MIN: usize = 16;
+
+/// What the configuration wishes of the log; nothing if it cannot be read, which [`run`] then says.
+pub(crate) fn log_wish(args: &Serve) -> Wish {
+    let file = args.config.clone().or_else(|| Some(Paths::from_env().ok()?.config_file()));
+    let config = file.and_then(|file| config::load_if_there(&file).ok());
+    config.map(|config| config.log).unwrap_or_default()
+}
 
 /// Hosts the configured volumes until it is told to stop; or only checks the configuration.
 pub(crate) async fn run(paths: &Paths, style: Style, args: &Serve) -> Outcome {
@@ -211,9 +219,15 @@ fn start_background(host: &Arc<Host>) -> Vec<JoinHandle<()>> {
             let mut beat = tokio::time::interval(interval);
             loop {
                 beat.tick().await;
-                // A host whose locks are stuck gives no sign of life.
-                let _volumes = host.all().len();
-                notify::alive();
+                // What is stuck gives no sign of life, and is started anew.
+                let health = health::look(&host).await;
+                if health.alive {
+                    notify::alive();
+                    continue;
+                }
+                for stuck in health.stuck {
+                    tracing::error!(volume = stuck.volume, "stuck, so no sign of life: {}", stuck.why);
+                }
             }
         }));
     }

@@ -8,8 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use proxyfs_control::types::stats::Stats;
+use proxyfs_control::types::volume::VolumeState;
+use proxyfs_core::engine::Engine;
 use proxyfs_core::volume::{CloseReport, Volume};
 use proxyfs_fuse::{CachePolicy, MountOptions, Mounted, UnmountKind, check, mount};
+use proxyfs_store::Counters;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
@@ -23,6 +27,8 @@ use crate::failure::{Failure, Outcome};
 use crate::options::Settings;
 use crate::output::Style;
 use crate::paths::Paths;
+use crate::serve::unix_now;
+use crate::stats::measure::{empty, of_volume};
 use crate::target::Target;
 use crate::units::about_size;
 
@@ -118,7 +124,9 @@ pub(crate) async fn run(
     let subject = plan.target.subject();
     let state_dir = plan.target.state_dir(paths);
     check_place(&subject, &plan.mount_point, &plan.settings).await?;
-    let volume = plan.target.open(paths, "mount", plan.settings.clone()).await?;
+    let engine = Engine::new(&plan.settings.engine);
+    let opened = plan.target.opened(&plan.settings).await?;
+    let volume = plan.target.open_on(engine, opened.store, paths, "mount", plan.settings.clone()).await?;
     let mut stops = match Stops::listen() {
         Ok(stops) => stops,
         Err(e) => {
@@ -133,7 +141,9 @@ pub(crate) async fn run(
             return Err(Failure::engine("mount", &subject, &e));
         }
     };
-    let shared = Arc::new(Running::new(volume.clone(), mounted.mount_point().to_owned()));
+    let (name, place) = (plan.target.label(), mounted.mount_point().to_owned());
+    let shared =
+        Arc::new(Running::new(name, volume.clone(), place, opened.counters, plan.settings.engine.memory_budget));
     let begun = begin(&state_dir, &plan.target, &shared, &mounted).await;
     let server = match begun.and_then(|(server, facts)| ready(&facts).map(|()| server)) {
         Ok(server) => Some(server),
@@ -321,6 +331,10 @@ impl Stops {
 
 /// What control requests reach.
 struct Running {
+    name: String,
+    since: i64,
+    counters: Counters,
+    memory_budget: u64,
     volume: Volume,
     mount_point: PathBuf,
     stop: Notify,
@@ -330,8 +344,12 @@ struct Running {
 }
 
 impl Running {
-    fn new(volume: Volume, mount_point: PathBuf) -> Self {
+    fn new(name: String, volume: Volume, mount_point: PathBuf, counters: Counters, memory_budget: u64) -> Self {
         Self {
+            name,
+            since: unix_now(),
+            counters,
+            memory_budget,
             volume,
             mount_point,
             stop: Notify::new(),
@@ -352,6 +370,13 @@ impl Running {
 
     fn status(&self) -> Value {
         json!({ "pid": std::process::id(), "mount_point": self.mount_point, "volume": self.volume.status() })
+    }
+
+    fn stats(&self) -> Stats {
+        let place = Some(self.mount_point.display().to_string());
+        let usage = self.counters.usage();
+        let volume = of_volume(&self.name, VolumeState::Mounted, place, Some(&self.volume), &usage);
+        Stats { volumes: vec![volume], ..empty(self.since, self.memory_budget) }
     }
 
     fn failed(&self, action: &str, error: &proxyfs_core::Error) -> Reply {
@@ -385,6 +410,10 @@ impl Handler for Running {
     async fn handle(&self, request: Request, progress: Progress) -> Reply {
         match request {
             Request::Status => Reply::Done(self.status()),
+            Request::Stats => match serde_json::to_value(self.stats()) {
+                Ok(value) => Reply::Done(value),
+                Err(e) => Reply::Failed(Failure::io("encode", "the answer", &e.into())),
+            },
             Request::Flush => match self.volume.flush().await {
                 Ok(()) => Reply::Done(self.status()),
                 Err(e) => self.failed("flush", &e),

@@ -11,12 +11,13 @@ use tokio::sync::mpsc;
 use crate::ring::Ring;
 use crate::types::cache::{Caches, DropCaches, EditCaches};
 use crate::types::credential::{CredentialInfo, StoreCredentials, TestCredentials};
-use crate::types::daemon::{Readiness, Version};
+use crate::types::daemon::{Alive, Readiness, Version};
 use crate::types::event::News;
 use crate::types::logs::LogLine;
 use crate::types::names::Name;
 use crate::types::problem::{LastingProblem, Problem};
 use crate::types::queue::{EditLimits, Limits, Queue};
+use crate::types::stats::Stats;
 use crate::types::store_requests::StoreRequests;
 use crate::types::volume::{
     Applied, Checkpointed, ConnectionReport, CreateVolume, Deleted, EditVolume, Mount, Mounted, RecentFile,
@@ -62,6 +63,8 @@ pub trait Control: Send + Sync + 'static {
 
     /// Who answers.
     async fn version(&self) -> Outcome<Version>;
+    /// Whether anything is stuck. Answers within a few seconds whatever is.
+    async fn health(&self) -> Outcome<Alive>;
     /// Whether every configured mount answers.
     async fn ready(&self) -> Outcome<Readiness>;
     /// All volumes, by name.
@@ -114,6 +117,8 @@ pub trait Control: Send + Sync + 'static {
     async fn problems(&self) -> Outcome<Vec<LastingProblem>>;
     /// Requests to stores since the start.
     async fn store_requests(&self) -> Outcome<StoreRequests>;
+    /// Numbers of all volumes.
+    async fn stats(&self) -> Outcome<Stats>;
     /// Prometheus text.
     async fn metrics(&self) -> Outcome<String>;
     /// Reads the configuration anew.

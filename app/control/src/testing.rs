@@ -17,12 +17,13 @@ use crate::ring::Ring;
 use crate::types::Options;
 use crate::types::cache::{CacheShare, Caches, DropCaches, EditCaches};
 use crate::types::credential::{CredentialInfo, StoreCredentials, TestCredentials};
-use crate::types::daemon::{NotReady, Readiness, Version};
+use crate::types::daemon::{Alive, NotReady, Readiness, Stuck, Version};
 use crate::types::event::{EventKind, News};
 use crate::types::logs::{Level, LogLine};
 use crate::types::names::Name;
 use crate::types::problem::{Kind, LastingProblem, Problem, Severity};
 use crate::types::queue::{EditLimits, Limits, Queue, QueueEntry, UploadState};
+use crate::types::stats::{EngineMetrics, Stats, VolumeStats};
 use crate::types::store_requests::{Cost, RequestCount, StoreRequests};
 use crate::types::volume::{
     Applied, Checkpointed, Connection, ConnectionReport, ConnectionStep, CreateVolume, Deleted, EditVolume,
@@ -271,6 +272,14 @@ impl Control for Fake {
         Ok(Version { version, pid: std::process::id(), started: now(), config: None })
     }
 
+    async fn health(&self) -> Outcome<Alive> {
+        let state = self.state.lock();
+        let stuck = state.volumes.iter().filter(|(_, volume)| volume.options.contains_key("stuck"));
+        let stuck: Vec<Stuck> =
+            stuck.map(|(name, _)| Stuck { volume: Some(name.to_string()), why: "it hangs".into() }).collect();
+        Ok(Alive { alive: stuck.is_empty(), stuck })
+    }
+
     async fn ready(&self) -> Outcome<Readiness> {
         let state = self.state.lock();
         let waiting = state.volumes.iter().filter(|(_, volume)| volume.options.contains_key("never_ready"));
@@ -506,6 +515,21 @@ impl Control for Fake {
         };
         let cost = Cost { amount: 0.000_015, currency: "USD".into(), source: "configuration".into() };
         Ok(StoreRequests { since: now(), requests: vec![count], cost: Some(cost) })
+    }
+
+    async fn stats(&self) -> Outcome<Stats> {
+        let state = self.state.lock();
+        let volumes = state.volumes.iter().map(|(name, volume)| VolumeStats {
+            name: name.to_string(),
+            state: volume.summary(name).state,
+            mount_point: volume.mount.as_ref().map(|mount| mount.mount_point.clone()),
+            fenced: false,
+            paused: volume.paused,
+            status: volume.mount.is_some().then(|| volume.status(name)),
+            metrics: volume.mount.is_some().then(EngineMetrics::default),
+            requests: Vec::new(),
+        });
+        Ok(Stats { time_ms: now() * 1000, since: now(), volumes: volumes.collect(), ..Stats::default() })
     }
 
     async fn metrics(&self) -> Outcome<String> {

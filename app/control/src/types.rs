@@ -12,6 +12,7 @@ pub mod logs;
 pub mod names;
 pub mod problem;
 pub mod queue;
+pub mod stats;
 pub mod store_requests;
 pub mod volume;
 

@@ -99,11 +99,16 @@ impl PageCache {
     /// The page at `addr` of the volume `tag`, if it is here or pinned.
     #[must_use]
     pub fn get(&self, tag: u32, addr: PageAddr) -> Option<Arc<Node>> {
-        let key = (tag, addr);
-        let found = self.shard(&key).read().get(&key).or_else(|| self.pinned(&key));
+        let found = self.find(tag, addr);
         let counter = if found.is_some() { &self.hits } else { &self.misses };
         counter.fetch_add(1, Ordering::Relaxed);
         found
+    }
+
+    /// As [`get`](Self::get), uncounted: for who asks again what a counted question has missed.
+    pub(crate) fn find(&self, tag: u32, addr: PageAddr) -> Option<Arc<Node>> {
+        let key = (tag, addr);
+        self.shard(&key).read().get(&key).or_else(|| self.pinned(&key))
     }
 
     /// Whether [`get`](Self::get) would find the page; neither counts nor warms.

@@ -9,11 +9,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::FrameKind;
@@ -25,6 +26,7 @@ use crate::format::{
 };
 use crate::kv::{OpError, PageAddr, Txn};
 use crate::limits::{HEADS_KEPT, LISTING_LAG_SECS, META_OBJECT_BYTES};
+use crate::meter::Histogram;
 use crate::ops;
 use crate::store::{GetRange, PutMode};
 use crate::tree::{Frozen, PinSet, Published};
@@ -51,6 +53,22 @@ pub(crate) struct Checkpoints {
     requested: AtomicBool,
     waiters: Mutex<Vec<(Wish, oneshot::Sender<Result<Lsn>>)>>,
     pub(crate) wake: Notify,
+    pub(crate) meter: CheckpointMeter,
+}
+
+/// What checkpoints cost.
+#[derive(Default)]
+pub(crate) struct CheckpointMeter {
+    /// How long those took that succeeded, the upload of what they cover included.
+    pub(crate) timings: Histogram,
+    /// Those that failed; each is tried again.
+    pub(crate) failures: AtomicU64,
+    /// Bytes of metadata objects written for them.
+    pub(crate) bytes: AtomicU64,
+    /// Bytes of metadata objects of the last one.
+    pub(crate) last_bytes: AtomicU64,
+    /// Unix second of the last one; 0 before the first.
+    pub(crate) last_secs: AtomicI64,
 }
 
 impl Checkpoints {
@@ -189,6 +207,8 @@ impl Shared {
         if up_to_date && same_flags && !publisher.head.flags.claim {
             return Ok(publisher.head.lsn);
         }
+        let meter = &self.checkpoints.meter;
+        let (begun, bytes_before) = (Instant::now(), meter.bytes.load(Ordering::Relaxed));
         let moment = self.freeze().await?;
         match self
             .write_and_publish(
@@ -213,6 +233,9 @@ impl Shared {
                 return Err(error);
             }
         }
+        meter.timings.note(begun.elapsed());
+        meter.last_bytes.store(meter.bytes.load(Ordering::Relaxed) - bytes_before, Ordering::Relaxed);
+        meter.last_secs.store(self.env.clock.now().secs, Ordering::Relaxed);
         self.after_publication(publisher, &moment.segments).await;
         Ok(moment.lsn)
     }
@@ -419,6 +442,7 @@ impl Shared {
         let key = self.storage.layout.meta_key(object);
         let body = Bytes::from(body);
         self.until_stored(|| Box::pin(self.storage.put(&key, vec![body.clone()], PutMode::Fresh))).await?;
+        self.checkpoints.meter.bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
         self.disk.put(ObjectKind::Meta, object, 0, &body);
         Ok(())
     }

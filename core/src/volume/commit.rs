@@ -10,10 +10,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::layout::log_key;
 use crate::format::{Codec, KeyWrite, LogBatch, RecordBody, Tier};
+use crate::meter::Histogram;
 use crate::store::GetRange;
 use crate::types::{Epoch, Lsn};
 use crate::volume::Shared;
@@ -45,6 +47,8 @@ pub(crate) struct Commits {
     tier: Tier,
     inner: Mutex<Inner>,
     progress: Notify,
+    /// How long log batches took to get into the store.
+    pub(crate) timings: Histogram,
 }
 
 /// What one group commit sends.
@@ -60,7 +64,7 @@ impl Commits {
     /// and is committed by the first checkpoint.
     pub(crate) fn new(tier: Tier, committed: Lsn, last: Lsn) -> Self {
         let inner = Inner { pending_first: last.next(), committed, ..Inner::default() };
-        Self { tier, inner: Mutex::new(inner), progress: Notify::new() }
+        Self { tier, inner: Mutex::new(inner), progress: Notify::new(), timings: Histogram::default() }
     }
 
     /// Keeps a record for the next batch. Called under the state lock.
@@ -245,7 +249,9 @@ impl Shared {
         let object = Bytes::from(object);
         let key = log_key(term.epoch, number);
         let settle = self.options.settle;
+        let begun = Instant::now();
         let outcome = self.until_stored(|| Box::pin(create_head(&self.storage, &key, &object, settle))).await;
+        self.commits.timings.note(begun.elapsed());
         if let Err(error) = outcome {
             if error.kind() == ErrorKind::AlreadyExists {
                 return Err(self.log_was_ended());

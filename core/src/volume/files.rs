@@ -15,6 +15,7 @@ use crate::fs::{
 };
 use crate::kv::{KvRead, OpResult};
 use crate::locks::LockOwner;
+use crate::meter::Meter;
 use crate::ops::{self, Removed};
 use crate::types::Ino;
 use crate::volume::handles::{FIRST_ENTRY, OpenFile};
@@ -159,6 +160,10 @@ impl FileSystem for Volume {
         self.shared.options.read_only.then(|| self.shared.follower.listeners.subscribe())
     }
 
+    fn meter(&self) -> Arc<Meter> {
+        Arc::clone(&self.shared.meter)
+    }
+
     async fn statfs(&self) -> Result<StatFs> {
         let state = self.shared.state.read();
         Ok(StatFs {
@@ -300,7 +305,9 @@ impl FileSystem for Volume {
         let file = self.shared.readable_file(handle)?;
         let bytes = self.shared.read_range(file.ino, offset, u64::from(len), &file.ahead).await?;
         if len > 0 {
-            file.read.fetch_add(bytes.iter().map(|b| b.len() as u64).sum(), Ordering::Relaxed);
+            let count = bytes.iter().map(|b| b.len() as u64).sum();
+            file.read.fetch_add(count, Ordering::Relaxed);
+            self.shared.meter.note_read(count);
             self.shared.note_access(file.ino).await;
         }
         Ok(bytes)
@@ -309,11 +316,15 @@ impl FileSystem for Volume {
     async fn write(&self, handle: Handle, offset: u64, data: Bytes, flags: WriteFlags) -> Result<()> {
         let file = self.shared.writable_file(handle)?;
         let flags = WriteFlags { sync: flags.sync || file.flags.sync, ..flags };
-        file.written.fetch_add(data.len() as u64, Ordering::Relaxed);
+        let count = data.len() as u64;
+        file.written.fetch_add(count, Ordering::Relaxed);
         if file.flags.append {
-            return self.shared.append(file.ino, &data, flags).await;
+            self.shared.append(file.ino, &data, flags).await?;
+        } else {
+            self.shared.write_range(file.ino, offset, &data, flags).await?;
         }
-        self.shared.write_range(file.ino, offset, &data, flags).await
+        self.shared.meter.note_written(count);
+        Ok(())
     }
 
     async fn flush(&self, handle: Handle, lock_owner: u64) -> Result<()> {

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use futures_util::future::try_join_all;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::env::LocalDir;
 use crate::error::{Error, ErrorKind, Result};
+use crate::meter::Histogram;
 use crate::types::Lsn;
 use crate::volume::log::{LOG_DIR, LocalLog};
 use crate::volume::staging::{STAGE_DIR, Staging};
@@ -29,12 +31,14 @@ pub(crate) struct Flusher {
     staging: Arc<Staging>,
     inner: Mutex<Inner>,
     progress: Notify,
+    /// How long flushes to the disk took.
+    pub(crate) timings: Histogram,
 }
 
 impl Flusher {
     pub(crate) fn new(dir: Arc<dyn LocalDir>, log: Arc<LocalLog>, staging: Arc<Staging>, durable: Lsn) -> Self {
         let inner = Mutex::new(Inner { durable, busy: false, failed: None });
-        Self { dir, log, staging, inner, progress: Notify::new() }
+        Self { dir, log, staging, inner, progress: Notify::new(), timings: Histogram::default() }
     }
 
     /// Returns once record `lsn`, all records before it and the staged bytes they name survive a power loss.
@@ -68,7 +72,9 @@ impl Flusher {
     }
 
     async fn run(self: Arc<Self>) {
+        let begun = Instant::now();
         let outcome = self.flush().await;
+        self.timings.note(begun.elapsed());
         {
             let mut inner = self.inner.lock();
             inner.busy = false;

@@ -19,6 +19,7 @@ use crate::format::frame::{FrameKind, decode_frame_of};
 use crate::format::segment::FrameLoc;
 use crate::frame_cache::{FrameCache, FrameKey};
 use crate::limits::{CACHE_QUEUE_BYTES_MAX, CACHE_QUEUE_SHARE, GET_BYTES_MAX};
+use crate::meter::{HitCounts, Hits};
 use crate::store::GetRange;
 use crate::types::ObjectId;
 use crate::volume::storage::Storage;
@@ -64,6 +65,8 @@ struct Inner {
     to_disk: Mutex<ToDisk>,
     /// Signalled when nothing waits for the cache on disk.
     written: Notify,
+    in_memory: Hits,
+    on_disk: Hits,
 }
 
 /// Bytes on their way to the cache on disk.
@@ -90,7 +93,9 @@ enum Got {
 impl FrameReader {
     pub(crate) fn new(storage: Arc<Storage>, cache: Arc<FrameCache>, disk: Arc<DiskCache>) -> Self {
         let (flights, to_disk) = (Mutex::default(), Mutex::default());
-        Self { inner: Arc::new(Inner { storage, cache, disk, flights, to_disk, written: Notify::new() }) }
+        let (in_memory, on_disk) = (Hits::default(), Hits::default());
+        let written = Notify::new();
+        Self { inner: Arc::new(Inner { storage, cache, disk, flights, to_disk, written, in_memory, on_disk }) }
     }
 
     /// Waits until everything that was to go to the cache on disk is there.
@@ -109,6 +114,11 @@ impl FrameReader {
         &self.inner.cache
     }
 
+    /// How often frames that were asked for were in memory, and those that were not, on the disk.
+    pub(crate) fn hits(&self) -> (HitCounts, HitCounts) {
+        (self.inner.in_memory.counts(), self.inner.on_disk.counts())
+    }
+
     /// The payloads of the wanted frames, in order.
     ///
     /// # Errors
@@ -117,6 +127,7 @@ impl FrameReader {
         let got = self.start(wanted);
         let mut out = Vec::with_capacity(got.len());
         for one in got {
+            self.inner.in_memory.note(matches!(one, Got::Here(_)));
             out.push(match one {
                 Got::Here(bytes) => bytes,
                 Got::Coming(flight) => flight.wait().await.map_err(|e| Error::new(e.kind(), e.to_string()))?,
@@ -194,8 +205,13 @@ impl Inner {
     }
 
     fn look_on_disk(&self, want: &Wanted) -> Option<Bytes> {
-        let frame = self.disk.get(ObjectKind::Data, want.at.object, want.at.offset, want.at.total_len)?;
-        self.decode(want, &frame, false).ok()
+        if !self.disk.is_on() {
+            return None;
+        }
+        let frame = self.disk.get(ObjectKind::Data, want.at.object, want.at.offset, want.at.total_len);
+        let decoded = frame.and_then(|frame| self.decode(want, &frame, false).ok());
+        self.on_disk.note(decoded.is_some());
+        decoded
     }
 
     fn land(&self, want: &Wanted, flight: &Flight, frame: Outcome) {

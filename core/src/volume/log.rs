@@ -10,13 +10,16 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::env::{LocalDir, LocalFile, OpenMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LOG_ROOM_BYTES;
+use crate::meter::Histogram;
 use crate::types::Lsn;
 
 /// Directory of the log files inside the state directory.
@@ -87,6 +90,10 @@ pub(crate) struct LocalLog {
     dir: Arc<dyn LocalDir>,
     inner: Mutex<Inner>,
     progress: Notify,
+    /// How long writes into the files took; each is of all records that waited.
+    pub(crate) appends: Histogram,
+    /// Bytes of records.
+    pub(crate) bytes: AtomicU64,
 }
 
 impl LocalLog {
@@ -114,7 +121,8 @@ impl LocalLog {
             unsynced,
             failed: None,
         };
-        Ok(Self { dir, inner: Mutex::new(inner), progress: Notify::new() })
+        let (appends, bytes) = (Histogram::default(), AtomicU64::new(0));
+        Ok(Self { dir, inner: Mutex::new(inner), progress: Notify::new(), appends, bytes })
     }
 
     /// Begins a new file with `header` for the records from `first` on. Called under the state lock.
@@ -274,6 +282,7 @@ impl LocalLog {
 
     /// Writes `queue`, of which whatever a full disk does not take goes back to where it was.
     fn write(&self, mut queue: VecDeque<Chunk>, mut current: Option<Current>) -> Result<()> {
+        let begun = Instant::now();
         let mut done = Written::default();
         let mut outcome = Ok(());
         while let Some(chunk) = queue.front() {
@@ -281,8 +290,10 @@ impl LocalLog {
             if outcome.is_err() {
                 break;
             }
+            self.bytes.fetch_add(chunk.bytes.len() as u64, Ordering::Relaxed);
             queue.pop_front();
         }
+        self.appends.note(begun.elapsed());
         let mut inner = self.inner.lock();
         inner.writing = false;
         inner.opening = None;

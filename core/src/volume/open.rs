@@ -425,6 +425,8 @@ async fn assemble(
         hand_over_task: Mutex::default(),
         locks: LockTable::default(),
         health: Mutex::default(),
+        meter: Arc::default(),
+        dead_tasks: Mutex::default(),
         stopping: AtomicBool::new(false),
         stop: Notify::new(),
         tasks: Mutex::default(),
@@ -573,13 +575,13 @@ impl Shared {
     pub(crate) fn start_tasks(self: &Arc<Self>, publisher: Publisher) {
         let mut tasks = self.tasks.lock();
         if self.options.read_only {
-            tasks.push(tokio::spawn(Arc::clone(self).follow_loop(Following::new(publisher.head))));
+            tasks.push(self.spawn_watched("follow", Arc::clone(self).follow_loop(Following::new(publisher.head))));
         } else {
-            tasks.push(tokio::spawn(Arc::clone(self).checkpoint_loop(publisher)));
-            tasks.push(tokio::spawn(Arc::clone(self).upload_loop()));
-            tasks.push(tokio::spawn(Arc::clone(self).seal_loop()));
-            tasks.push(tokio::spawn(Arc::clone(self).flush_loop()));
-            tasks.push(tokio::spawn(Arc::clone(self).reap_all()));
+            tasks.push(self.spawn_watched("checkpoint", Arc::clone(self).checkpoint_loop(publisher)));
+            tasks.push(self.spawn_watched("upload", Arc::clone(self).upload_loop()));
+            tasks.push(self.spawn_watched("seal", Arc::clone(self).seal_loop()));
+            tasks.push(self.spawn_watched("flush", Arc::clone(self).flush_loop()));
+            tasks.push(self.spawn_watched("reap", Arc::clone(self).reap_all()));
             *self.hand_over_task.lock() = Some(tokio::spawn(Arc::clone(self).hand_over_loop()));
         }
     }

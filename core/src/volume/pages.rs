@@ -16,6 +16,7 @@ use crate::format::ObjectKind;
 use crate::format::frame::{FRAME_HEADER_LEN, FrameHeader, FrameKind, decode_frame_of};
 use crate::kv::{Miss, PageAddr};
 use crate::limits::META_READ_AROUND;
+use crate::meter::{HitCounts, Hits};
 use crate::store::GetRange;
 use crate::tree::{PageCache, PinSet, decode_page};
 use crate::types::ObjectId;
@@ -32,6 +33,8 @@ pub(crate) struct PageLoader {
     in_flight: Mutex<HashMap<PageAddr, Arc<Notify>>>,
     /// Stored lengths of meta objects, for the read-around.
     lengths: Mutex<HashMap<ObjectId, u64>>,
+    /// Pages that were not in memory: whether they were on the disk.
+    from_disk: Hits,
 }
 
 impl PageLoader {
@@ -50,6 +53,7 @@ impl PageLoader {
             disk,
             in_flight: Mutex::new(HashMap::new()),
             lengths: Mutex::new(HashMap::new()),
+            from_disk: Hits::default(),
         }
     }
 
@@ -64,7 +68,7 @@ impl PageLoader {
     /// [`ErrorKind::Unavailable`] when the store does not answer; [`ErrorKind::Corrupt`] when the page is damaged.
     pub(crate) async fn load(&self, Miss(addr): Miss, pins: &mut PinSet) -> Result<()> {
         loop {
-            if let Some(node) = self.cache.get(self.tag, addr) {
+            if let Some(node) = self.cache.find(self.tag, addr) {
                 pins.pin(self.tag, addr, node);
                 return Ok(());
             }
@@ -92,6 +96,11 @@ impl PageLoader {
         }
     }
 
+    /// How often pages that were not in memory were on the disk.
+    pub(crate) fn disk_hits(&self) -> HitCounts {
+        self.from_disk.counts()
+    }
+
     /// A frame of a meta object, if the disk has it.
     pub(crate) fn on_disk(&self, addr: PageAddr) -> Option<Bytes> {
         self.disk.as_ref()?.get(ObjectKind::Meta, addr.object, addr.offset.into(), addr.len)
@@ -99,11 +108,13 @@ impl PageLoader {
 
     async fn fetch(&self, addr: PageAddr) -> Result<Arc<crate::tree::Node>> {
         let start = u64::from(addr.offset);
-        if let Some(disk) = &self.disk
-            && let Some(frame) = disk.get(ObjectKind::Meta, addr.object, start, addr.len)
-            && let Ok(node) = self.keep(addr, &frame)
-        {
-            return Ok(node);
+        if let Some(disk) = self.disk.as_ref().filter(|disk| disk.is_on()) {
+            let frame = disk.get(ObjectKind::Meta, addr.object, start, addr.len);
+            let node = frame.and_then(|frame| self.keep(addr, &frame).ok());
+            self.from_disk.note(node.is_some());
+            if let Some(node) = node {
+                return Ok(node);
+            }
         }
         let own = u64::from(addr.len);
         let len = match self.lengths.lock().get(&addr.object) {

@@ -5,6 +5,7 @@
 //! sends a request.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::error::{ErrorKind, Result};
 use crate::format::keys::{intent_key, intent_range, pending_delete_key};
@@ -49,6 +50,7 @@ impl Shared {
             }
             let failed = outcome.as_ref().err().map(crate::error::Error::kind);
             if let Err(error) = &outcome {
+                self.checkpoints.meter.failures.fetch_add(1, Ordering::Relaxed);
                 self.problem(error);
             }
             for waiter in waiters {

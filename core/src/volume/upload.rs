@@ -5,12 +5,13 @@
 //! live data is not sent at all. Segments go up in parallel, each held in memory while it does.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::disk_cache::Keepsake;
 use crate::error::{Error, ErrorKind, Result};
@@ -19,6 +20,7 @@ use crate::format::keys::{intent_key, segment_location_key, segment_usage_key};
 use crate::format::segment::{SegmentLocation, SegmentUsage, SlotFrame};
 use crate::format::{ObjectKind, PackBuilder};
 use crate::fs::Caller;
+use crate::meter::Histogram;
 use crate::ops::usage;
 use crate::store::{ObjectKey, PutMode};
 use crate::types::ObjectId;
@@ -38,6 +40,12 @@ pub(crate) struct Uploads {
     /// Signalled when waiting before another attempt makes no sense any more.
     retry: Notify,
     spare: Spare,
+    /// How long segments took to get into the store, attempts that failed and waits between them included.
+    pub(crate) timings: Histogram,
+    /// Bytes of their objects.
+    pub(crate) bytes: AtomicU64,
+    /// Attempts that failed.
+    pub(crate) failures: AtomicU64,
     /// Signalled when a segment was planned or uploaded.
     pub(crate) progress: Notify,
 }
@@ -169,7 +177,10 @@ impl Shared {
         segment.set_planned(plan.overlay.clone());
         self.uploads.progress.notify_waiters();
         let key = self.storage.layout.data_key(plan.object);
+        let begun = Instant::now();
         self.until_stored(|| Box::pin(self.send(segment, &key, &plan.body))).await?;
+        self.uploads.timings.note(begun.elapsed());
+        self.uploads.bytes.fetch_add(plan.body.len() as u64, Ordering::Relaxed);
         let lsn = self.put_location(segment, &plan).await?;
         self.keep_on_disk(segment, &plan, slots.len());
         segment.set_uploaded(Uploaded { lsn, overlay: plan.overlay });
@@ -185,7 +196,10 @@ impl Shared {
     async fn send(&self, segment: &StagedSegment, key: &ObjectKey, body: &Bytes) -> Result<()> {
         segment.note_attempt();
         let sent = self.storage.put(key, vec![body.clone()], PutMode::Fresh).await;
-        sent.inspect_err(|error| segment.note_failure(error))
+        sent.inspect_err(|error| {
+            self.uploads.failures.fetch_add(1, Ordering::Relaxed);
+            segment.note_failure(error);
+        })
     }
 
     /// What was just written is what is likely to be read, also while the store is away. Where the staging file can be kept, its bytes

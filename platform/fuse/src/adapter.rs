@@ -37,6 +37,7 @@ use proxyfs_core::fs::{
     Attr, Caller, FileKind, FileLock, FileSystem, Handle, LockKind, NAME_BYTES_MAX, NewNode, OpenFlags, SetAttr,
     WriteFlags, XATTR_VALUE_BYTES_MAX,
 };
+use proxyfs_core::meter::Op;
 use proxyfs_core::types::Ino;
 use tokio::sync::watch;
 
@@ -44,7 +45,7 @@ use self::locks::{LockWait, set_lock};
 use self::open_handles::{HandleKind, OpenHandles};
 use self::replies::{Refuse, entries_with_attrs, join_names, reply_pieces, reply_xattr};
 use crate::convert;
-use crate::dispatch::{Dispatcher, Nature};
+use crate::dispatch::{Asked, Dispatcher, Nature};
 use crate::features;
 use crate::options::{LockScope, MountOptions};
 
@@ -85,7 +86,7 @@ impl<F: FileSystem> Adapter<F> {
     fn run<T, Fut, R>(
         &self,
         nature: Nature,
-        name: &'static str,
+        asked: Asked,
         reply: R,
         operation: impl FnOnce(Arc<F>) -> Fut,
         accept: impl FnOnce(R, T) + Send + 'static,
@@ -101,7 +102,7 @@ impl<F: FileSystem> Adapter<F> {
         let operation = operation(Arc::clone(&self.fs));
         let dispatcher = Arc::clone(&self.dispatcher);
         self.dispatcher.drive(nature, async move {
-            match dispatcher.settle(name, operation).await {
+            match dispatcher.settle(asked, operation).await {
                 Ok(value) => accept(reply, value),
                 Err(errno) => reply.refuse(errno),
             }
@@ -109,30 +110,30 @@ impl<F: FileSystem> Adapter<F> {
     }
 
     /// Runs an operation that is answered with a new or found entry.
-    fn run_entry<Fut>(&self, name: &'static str, reply: ReplyEntry, operation: impl FnOnce(Arc<F>) -> Fut)
+    fn run_entry<Fut>(&self, asked: Asked, reply: ReplyEntry, operation: impl FnOnce(Arc<F>) -> Fut)
     where
         Fut: Future<Output = Result<Attr>> + Send + 'static,
     {
         let ttl = self.ttl();
-        self.run(Nature::Change, name, reply, operation, move |reply, attr| {
+        self.run(Nature::Change, asked, reply, operation, move |reply, attr| {
             reply.entry(&ttl, &convert::file_attr(&attr), GENERATION);
         });
     }
 
     /// Runs a change that is answered with nothing.
-    fn run_change<Fut>(&self, name: &'static str, reply: ReplyEmpty, operation: impl FnOnce(Arc<F>) -> Fut)
+    fn run_change<Fut>(&self, asked: Asked, reply: ReplyEmpty, operation: impl FnOnce(Arc<F>) -> Fut)
     where
         Fut: Future<Output = Result<()>> + Send + 'static,
     {
-        self.run(Nature::Change, name, reply, operation, |reply, ()| reply.ok());
+        self.run(Nature::Change, asked, reply, operation, |reply, ()| reply.ok());
     }
 
     /// Runs the end of something, answered with nothing; done also after a panic.
-    fn run_end<Fut>(&self, name: &'static str, reply: ReplyEmpty, operation: impl FnOnce(Arc<F>) -> Fut)
+    fn run_end<Fut>(&self, asked: Asked, reply: ReplyEmpty, operation: impl FnOnce(Arc<F>) -> Fut)
     where
         Fut: Future<Output = Result<()>> + Send + 'static,
     {
-        self.run(Nature::Query, name, reply, operation, |reply, ()| reply.ok());
+        self.run(Nature::Query, asked, reply, operation, |reply, ()| reply.ok());
     }
 
     fn ttl(&self) -> Duration {
@@ -190,7 +191,7 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
         let (fs, dispatcher, handles) = (Arc::clone(&self.fs), Arc::clone(&self.dispatcher), Arc::clone(&self.handles));
         self.dispatcher.drive(Nature::Query, async move {
             // A panic has been logged by then, and there is nobody to answer.
-            let _settled = dispatcher.settle("release at the end", handles.release_rest(&*fs)).await;
+            let _settled = dispatcher.settle(Asked::new(Op::End), handles.release_rest(&*fs)).await;
         });
         self.ended.send_replace(true);
     }
@@ -200,7 +201,7 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
         let parent = ino(parent);
         self.run(
             Nature::Query,
-            "lookup",
+            Asked::new(Op::Lookup).of(parent),
             reply,
             move |fs| async move {
                 match fs.lookup(parent, &name).await {
@@ -223,7 +224,7 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
         let (ino, ttl) = (ino(number), self.ttl());
         self.run(
             Nature::Query,
-            "getattr",
+            Asked::new(Op::Getattr).of(ino),
             reply,
             move |fs| async move { fs.getattr(ino).await },
             move |reply, attr| reply.attr(&ttl, &convert::file_attr(&attr)),
@@ -262,7 +263,7 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
         };
         self.run(
             Nature::Change,
-            "setattr",
+            Asked::new(Op::Setattr).of(ino),
             reply,
             move |fs| async move { fs.setattr(caller, ino, set).await },
             move |reply, attr| reply.attr(&ttl, &convert::file_attr(&attr)),
@@ -273,7 +274,7 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
         let ino = ino(number);
         self.run(
             Nature::Query,
-            "readlink",
+            Asked::new(Op::Readlink).of(ino),
             reply,
             move |fs| async move { fs.readlink(ino).await },
             |reply, target| reply.data(&target),
@@ -291,7 +292,7 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
         reply: ReplyEntry,
     ) {
         let (caller, parent, name) = (caller(request), ino(parent), owned(name));
-        self.run_entry("mknod", reply, move |fs| async move {
+        self.run_entry(Asked::new(Op::Mknod).of(parent), reply, move |fs| async move {
             let (perm, umask) = (convert::perm_bits(mode), convert::perm_bits(umask));
             let node = NewNode { kind: convert::node_kind(mode)?, perm, umask, rdev };
             fs.mknod(caller, parent, &name, node).await
@@ -301,23 +302,31 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
     fn mkdir(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, reply: ReplyEntry) {
         let (caller, parent, name) = (caller(request), ino(parent), owned(name));
         let (perm, umask) = (convert::perm_bits(mode), convert::perm_bits(umask));
-        self.run_entry("mkdir", reply, move |fs| async move { fs.mkdir(caller, parent, &name, perm, umask).await });
+        self.run_entry(Asked::new(Op::Mkdir).of(parent), reply, move |fs| async move {
+            fs.mkdir(caller, parent, &name, perm, umask).await
+        });
     }
 
     fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let (caller, parent, name) = (caller(request), ino(parent), owned(name));
-        self.run_change("unlink", reply, move |fs| async move { fs.unlink(caller, parent, &name).await });
+        self.run_change(Asked::new(Op::Unlink).of(parent), reply, move |fs| async move {
+            fs.unlink(caller, parent, &name).await
+        });
     }
 
     fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let (caller, parent, name) = (caller(request), ino(parent), owned(name));
-        self.run_change("rmdir", reply, move |fs| async move { fs.rmdir(caller, parent, &name).await });
+        self.run_change(Asked::new(Op::Rmdir).of(parent), reply, move |fs| async move {
+            fs.rmdir(caller, parent, &name).await
+        });
     }
 
     fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
         let (caller, parent, name) = (caller(request), ino(parent), owned(name));
         let target = owned(target.as_os_str());
-        self.run_entry("symlink", reply, move |fs| async move { fs.symlink(caller, parent, &name, &target).await });
+        self.run_entry(Asked::new(Op::Symlink).of(parent), reply, move |fs| async move {
+            fs.symlink(caller, parent, &name, &target).await
+        });
     }
 
     fn rename(
@@ -332,7 +341,7 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
     ) {
         let (caller, parent, name) = (caller(request), ino(parent), owned(name));
         let (new_parent, new_name) = (ino(new_parent), owned(new_name));
-        self.run_change("rename", reply, move |fs| async move {
+        self.run_change(Asked::new(Op::Rename).of(parent), reply, move |fs| async move {
             let mode = convert::rename_mode(flags)?;
             fs.rename(caller, parent, &name, new_parent, &new_name, mode).await
         });
@@ -340,7 +349,9 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
 
     fn link(&self, request: &Request, number: INodeNo, new_parent: INodeNo, new_name: &OsStr, reply: ReplyEntry) {
         let (caller, ino, new_parent, new_name) = (caller(request), ino(number), ino(new_parent), owned(new_name));
-        self.run_entry("link", reply, move |fs| async move { fs.link(caller, ino, new_parent, &new_name).await });
+        self.run_entry(Asked::new(Op::Link).of(ino), reply, move |fs| async move {
+            fs.link(caller, ino, new_parent, &new_name).await
+        });
     }
 
     fn open(&self, request: &Request, number: INodeNo, flags: fuser::OpenFlags, reply: ReplyOpen) {
@@ -350,7 +361,7 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
         let nature = if flags.truncate { Nature::Change } else { Nature::Query };
         self.run(
             nature,
-            "open",
+            Asked::new(Op::Open).of(ino),
             reply,
             move |fs| async move {
                 let handle = fs.open(caller, ino, flags).await?;
@@ -377,7 +388,7 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
         let behaviour = features::open_behaviour(&self.options, flags);
         self.run(
             Nature::Change,
-            "create",
+            Asked::new(Op::Create).of(parent),
             reply,
             move |fs| async move {
                 let (attr, handle) = fs.create(caller, parent, &name, perm, umask, flags).await?;
@@ -404,7 +415,7 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
         let handle = handle(fh);
         self.run(
             Nature::Query,
-            "read",
+            Asked::new(Op::Read).by(handle).bytes(size.into()),
             reply,
             move |fs| async move { fs.read(handle, offset, size).await },
             |reply, pieces| reply_pieces(reply, &pieces),
@@ -432,7 +443,7 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
         };
         self.run(
             Nature::Change,
-            "write",
+            Asked::new(Op::Write).by(handle).bytes(written.into()),
             reply,
             move |fs| async move { fs.write(handle, offset, data, flags).await },
             move |reply, ()| reply.written(written),
@@ -441,7 +452,11 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
 
     fn flush(&self, _request: &Request, _ino: INodeNo, fh: FileHandle, lock_owner: LockOwner, reply: ReplyEmpty) {
         let handle = handle(fh);
-        self.run_end("flush", reply, move |fs| async move { fs.flush(handle, lock_owner.0).await });
+        self.run_end(
+            Asked::new(Op::Flush).by(handle),
+            reply,
+            move |fs| async move { fs.flush(handle, lock_owner.0).await },
+        );
     }
 
     fn release(
@@ -459,19 +474,27 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
             reply.ok();
             return;
         }
-        self.run_end("release", reply, move |fs| async move { fs.release(handle, owner).await });
+        self.run_end(
+            Asked::new(Op::Release).by(handle),
+            reply,
+            move |fs| async move { fs.release(handle, owner).await },
+        );
     }
 
     fn fsync(&self, _request: &Request, _ino: INodeNo, fh: FileHandle, data_only: bool, reply: ReplyEmpty) {
         let handle = handle(fh);
-        self.run_change("fsync", reply, move |fs| async move { fs.fsync(handle, data_only).await });
+        self.run_change(
+            Asked::new(Op::Fsync).by(handle),
+            reply,
+            move |fs| async move { fs.fsync(handle, data_only).await },
+        );
     }
 
     fn opendir(&self, request: &Request, number: INodeNo, _flags: fuser::OpenFlags, reply: ReplyOpen) {
         let (caller, ino, handles) = (caller(request), ino(number), Arc::clone(&self.handles));
         self.run(
             Nature::Query,
-            "opendir",
+            Asked::new(Op::Opendir).of(ino),
             reply,
             move |fs| async move {
                 let handle = fs.opendir(caller, ino).await?;
@@ -486,7 +509,7 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
         let handle = handle(fh);
         self.run(
             Nature::Query,
-            "readdir",
+            Asked::new(Op::Readdir).by(handle),
             reply,
             move |fs| async move { fs.readdir(handle, offset, false).await },
             |mut reply, entries| {
@@ -505,7 +528,7 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
         let (handle, ttl) = (handle(fh), self.ttl());
         self.run(
             Nature::Query,
-            "readdirplus",
+            Asked::new(Op::Readdirplus).by(handle),
             reply,
             move |fs| async move {
                 let entries = fs.readdir(handle, offset, true).await?;
@@ -540,18 +563,22 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
             reply.ok();
             return;
         }
-        self.run_end("releasedir", reply, move |fs| async move { fs.releasedir(handle).await });
+        self.run_end(
+            Asked::new(Op::Releasedir).by(handle),
+            reply,
+            move |fs| async move { fs.releasedir(handle).await },
+        );
     }
 
     fn fsyncdir(&self, _request: &Request, _ino: INodeNo, fh: FileHandle, _data_only: bool, reply: ReplyEmpty) {
         let handle = handle(fh);
-        self.run_change("fsyncdir", reply, move |fs| async move { fs.fsyncdir(handle).await });
+        self.run_change(Asked::new(Op::Fsyncdir).by(handle), reply, move |fs| async move { fs.fsyncdir(handle).await });
     }
 
     fn statfs(&self, _request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
         self.run(
             Nature::Query,
-            "statfs",
+            Asked::new(Op::Statfs),
             reply,
             |fs| async move { fs.statfs().await },
             |reply, stat| {
@@ -588,7 +615,7 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
         }
         let (caller, ino, name) = (caller(request), ino(number), owned(name));
         let value: Box<[u8]> = value.into();
-        self.run_change("setxattr", reply, move |fs| async move {
+        self.run_change(Asked::new(Op::Setxattr).of(ino), reply, move |fs| async move {
             fs.setxattr(caller, ino, &name, &value, convert::xattr_mode(flags)?).await
         });
     }
@@ -597,7 +624,7 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
         let (ino, name) = (ino(number), owned(name));
         self.run(
             Nature::Query,
-            "getxattr",
+            Asked::new(Op::Getxattr).of(ino),
             reply,
             move |fs| async move { fs.getxattr(ino, &name).await },
             move |reply, value| reply_xattr(reply, size, &value),
@@ -608,7 +635,7 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
         let ino = ino(number);
         self.run(
             Nature::Query,
-            "listxattr",
+            Asked::new(Op::Listxattr).of(ino),
             reply,
             move |fs| async move { fs.listxattr(ino).await },
             move |reply, names| reply_xattr(reply, size, &join_names(&names)),
@@ -617,7 +644,9 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
 
     fn removexattr(&self, request: &Request, number: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let (caller, ino, name) = (caller(request), ino(number), owned(name));
-        self.run_change("removexattr", reply, move |fs| async move { fs.removexattr(caller, ino, &name).await });
+        self.run_change(Asked::new(Op::Removexattr).of(ino), reply, move |fs| async move {
+            fs.removexattr(caller, ino, &name).await
+        });
     }
 
     fn access(&self, _request: &Request, _ino: INodeNo, _mask: AccessFlags, reply: ReplyEmpty) {
@@ -640,7 +669,7 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
         let (handle, owner) = (handle(fh), lock_owner.0);
         self.run(
             Nature::Query,
-            "getlk",
+            Asked::new(Op::Getlk).by(handle),
             reply,
             move |fs| async move {
                 let lock = convert::file_lock(start, end, kind, pid)?;
@@ -677,7 +706,7 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
         let nature = if sleep { Nature::LockWait } else { Nature::Query };
         self.run(
             nature,
-            "setlk",
+            Asked::new(if sleep { Op::LockWait } else { Op::Setlk }).by(handle),
             reply,
             move |fs| async move {
                 let lock = convert::file_lock(start, end, kind, pid)?;
@@ -726,7 +755,7 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
         reply: ReplyEmpty,
     ) {
         let (caller, ino, handle) = (caller(request), ino(number), handle(fh));
-        self.run_change("fallocate", reply, move |fs| async move {
+        self.run_change(Asked::new(Op::Fallocate).by(handle).bytes(length), reply, move |fs| async move {
             fs.fallocate(handle, offset, length, convert::fallocate_mode(mode)?).await?;
             clear_suid(&*fs, caller, ino).await
         });
@@ -740,7 +769,7 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
         let handle = handle(fh);
         self.run(
             Nature::Query,
-            "lseek",
+            Asked::new(Op::Lseek).by(handle),
             reply,
             move |fs| async move { fs.lseek(handle, offset, convert::seek_whence(whence)?).await },
             |reply, found| match i64::try_from(found) {
@@ -771,7 +800,7 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
         let len = len.min(COPY_BYTES_MAX);
         self.run(
             Nature::Change,
-            "copy_file_range",
+            Asked::new(Op::CopyFileRange).by(to).of(to_ino).bytes(len),
             reply,
             move |fs| async move {
                 let copied = fs.copy_file_range(from, from_offset, to, to_offset, len).await?;

@@ -8,17 +8,20 @@ use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use fuser::Errno;
 use futures_util::FutureExt;
-use proxyfs_core::Result;
+use proxyfs_core::meter::{Meter, Op};
+use proxyfs_core::types::Ino;
+use proxyfs_core::{ErrorKind, Result};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, error, warn};
+use tracing::{Instrument, Span, debug, debug_span, error, warn};
 
 use crate::errno::{errno, is_fault};
 
@@ -40,9 +43,45 @@ pub(crate) enum Nature {
     LockWait,
 }
 
+/// What is asked, as far as a log may tell: no names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    op: Op,
+    ino: u64,
+    handle: u64,
+    bytes: u64,
+}
+
+impl Asked {
+    /// An operation on nothing yet.
+    pub(crate) fn new(op: Op) -> Self {
+        Self { op, ino: 0, handle: 0, bytes: 0 }
+    }
+
+    /// On this inode: the parent where a name is meant.
+    pub(crate) fn of(self, ino: Ino) -> Self {
+        Self { ino: ino.0, ..self }
+    }
+
+    /// Through this handle.
+    pub(crate) fn by(self, handle: proxyfs_core::fs::Handle) -> Self {
+        Self { handle: handle.0, ..self }
+    }
+
+    /// On so many bytes.
+    pub(crate) fn bytes(self, bytes: u64) -> Self {
+        Self { bytes, ..self }
+    }
+
+    fn span(self) -> Span {
+        debug_span!("operation", op = self.op.name(), ino = self.ino, handle = self.handle, bytes = self.bytes)
+    }
+}
+
 /// Runs operations and owns those that wait.
 pub(crate) struct Dispatcher {
     runtime: Handle,
+    meter: Arc<Meter>,
     tasks: TaskTracker,
     lock_waits: TaskTracker,
     cancel: CancellationToken,
@@ -56,10 +95,11 @@ impl fmt::Debug for Dispatcher {
 }
 
 impl Dispatcher {
-    /// A dispatcher whose tasks run on `runtime`.
-    pub(crate) fn new(runtime: Handle) -> Self {
+    /// A dispatcher whose tasks run on `runtime`, and which notes operations in `meter`.
+    pub(crate) fn new(runtime: Handle, meter: Arc<Meter>) -> Self {
         Self {
             runtime,
+            meter,
             tasks: TaskTracker::new(),
             lock_waits: TaskTracker::new(),
             cancel: CancellationToken::new(),
@@ -107,20 +147,32 @@ impl Dispatcher {
         tracker.spawn_on(task, &self.runtime);
     }
 
-    /// The outcome of an operation: its value or the errno to answer. Panics are caught, logged, and poison the mount.
-    pub(crate) async fn settle<T>(
-        &self,
-        name: &'static str,
-        operation: impl Future<Output = Result<T>>,
-    ) -> Result<T, Errno> {
-        match AssertUnwindSafe(operation).catch_unwind().await {
-            Ok(Ok(value)) => Ok(value),
+    /// The outcome of an operation: its value or the errno to answer. It is noted, and stands in a span of its own. Panics are caught,
+    /// logged, and poison the mount.
+    pub(crate) async fn settle<T>(&self, asked: Asked, operation: impl Future<Output = Result<T>>) -> Result<T, Errno> {
+        // Where nobody listens at this level, the span is one comparison.
+        let span = asked.span();
+        let under_way = self.meter.begin(asked.op);
+        let outcome = AssertUnwindSafe(operation.instrument(span.clone())).catch_unwind().await;
+        let failed = match &outcome {
+            Ok(Ok(_)) => None,
+            Ok(Err(e)) => Some(e.kind()),
+            Err(_) => Some(ErrorKind::Internal),
+        };
+        let took = under_way.end(failed);
+        let name = asked.op.name();
+        let _in_span = span.enter();
+        match outcome {
+            Ok(Ok(value)) => {
+                debug!(result = "ok", micros = took.as_micros(), "done");
+                Ok(value)
+            }
             Ok(Err(e)) if is_fault(e.kind()) => {
                 warn!(operation = name, kind = ?e.kind(), "{e}");
                 Err(errno(e.kind()))
             }
             Ok(Err(e)) => {
-                debug!(operation = name, kind = ?e.kind(), "{e}");
+                debug!(operation = name, result = e.kind().name(), micros = took.as_micros(), "{e}");
                 Err(errno(e.kind()))
             }
             Err(panic) => {
@@ -161,17 +213,16 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::thread;
 
-    use proxyfs_core::{Error, ErrorKind};
+    use proxyfs_core::Error;
     use tokio::sync::oneshot;
 
     use super::*;
 
     #[tokio::test]
     async fn ready_work_runs_on_the_calling_thread_without_a_task() {
-        let dispatcher = Dispatcher::new(Handle::current());
+        let dispatcher = Dispatcher::new(Handle::current(), Arc::default());
         let (sender, receiver) = oneshot::channel();
         dispatcher.drive(Nature::Query, async move {
             sender.send(thread::current().id()).expect("the receiver waits");
@@ -182,7 +233,7 @@ mod tests {
 
     #[tokio::test]
     async fn waiting_work_goes_on_as_a_task() {
-        let dispatcher = Dispatcher::new(Handle::current());
+        let dispatcher = Dispatcher::new(Handle::current(), Arc::default());
         let (go, gate) = oneshot::channel::<()>();
         let (done, answer) = oneshot::channel();
         dispatcher.drive(Nature::Query, async move {
@@ -198,7 +249,7 @@ mod tests {
 
     #[tokio::test]
     async fn finish_ends_work_that_never_ends() {
-        let dispatcher = Dispatcher::new(Handle::current());
+        let dispatcher = Dispatcher::new(Handle::current(), Arc::default());
         dispatcher.drive(Nature::Change, std::future::pending());
         dispatcher.drive(Nature::LockWait, std::future::pending());
         assert_eq!(dispatcher.waiting(), 2);
@@ -208,19 +259,47 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_eio_and_poisons() {
-        let dispatcher = Arc::new(Dispatcher::new(Handle::current()));
+        let dispatcher = Arc::new(Dispatcher::new(Handle::current(), Arc::default()));
         assert!(!dispatcher.is_poisoned());
-        let outcome = dispatcher.settle("test", async { if true { panic!("broken") } else { Ok(()) } }).await;
+        let outcome =
+            dispatcher.settle(Asked::new(Op::Read), async { if true { panic!("broken") } else { Ok(()) } }).await;
         assert_eq!(outcome.map_err(Errno::code), Err(libc::EIO));
         assert!(dispatcher.is_poisoned());
     }
 
     #[tokio::test]
     async fn an_error_becomes_its_errno_and_does_not_poison() {
-        let dispatcher = Dispatcher::new(Handle::current());
+        let dispatcher = Dispatcher::new(Handle::current(), Arc::default());
         let outcome: Result<(), Errno> =
-            dispatcher.settle("test", async { Err(Error::from(ErrorKind::QuotaExceeded)) }).await;
+            dispatcher.settle(Asked::new(Op::Read), async { Err(Error::from(ErrorKind::QuotaExceeded)) }).await;
         assert_eq!(outcome.map_err(Errno::code), Err(libc::EDQUOT));
         assert!(!dispatcher.is_poisoned());
+    }
+
+    #[tokio::test]
+    async fn operations_are_noted_by_kind_and_result() {
+        let meter = Arc::new(Meter::default());
+        let dispatcher = Dispatcher::new(Handle::current(), Arc::clone(&meter));
+        let read = || Asked::new(Op::Read).bytes(1);
+        dispatcher.settle(read(), async { Ok(()) }).await.expect("it succeeds");
+        let failed: Result<(), Errno> = dispatcher.settle(read(), async { Err(ErrorKind::NotFound.into()) }).await;
+        assert!(failed.is_err());
+        let ops = meter.ops();
+        assert_eq!((ops.len(), ops[0].op, ops[0].ok, ops[0].timings.count()), (1, "read", 1, 2));
+        assert_eq!((ops[0].failed[0].kind, ops[0].failed[0].count), ("not_found", 1));
+    }
+
+    #[tokio::test]
+    async fn work_that_is_given_up_is_no_longer_under_way() {
+        let meter = Arc::new(Meter::default());
+        let dispatcher = Arc::new(Dispatcher::new(Handle::current(), Arc::clone(&meter)));
+        let own = Arc::clone(&dispatcher);
+        dispatcher.drive(Nature::Query, async move {
+            let _never = own.settle(Asked::new(Op::Read), std::future::pending::<Result<()>>()).await;
+        });
+        assert_eq!(meter.under_way().0, 1);
+        dispatcher.finish(Duration::ZERO).await;
+        assert_eq!(meter.under_way().0, 0);
+        assert!(meter.ops().is_empty());
     }
 }

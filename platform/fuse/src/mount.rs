@@ -58,7 +58,7 @@ pub fn mount<F: FileSystem>(
 ) -> Result<Mounted> {
     let mount_point = preflight::check(mount_point, &options)?;
     let channel = device::attach(&mount_point, &options)?;
-    let dispatcher = Arc::new(Dispatcher::new(runtime.clone()));
+    let dispatcher = Arc::new(Dispatcher::new(runtime.clone(), fs.meter()));
     let changes = fs.changes();
     let (ended_sender, ended) = watch::channel(false);
     let read_ahead_bytes = options.read_ahead_bytes;

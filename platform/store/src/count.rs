@@ -14,6 +14,8 @@ use proxyfs_core::store::{
 };
 use serde::Serialize;
 use tokio::time::Instant;
+use tracing::field::Empty;
+use tracing::{Instrument, Span, debug, debug_span};
 
 use crate::key;
 
@@ -214,6 +216,18 @@ impl Counters {
     }
 }
 
+/// Says in a request's span how it went.
+fn told<T>(span: &Span, begun: Instant, result: &StoreResult<T>) {
+    if span.is_disabled() {
+        return;
+    }
+    let micros = begun.elapsed().as_micros();
+    span.in_scope(|| match result {
+        Ok(_) => debug!(result = "ok", micros, "answered"),
+        Err(error) => debug!(result = ?error.kind, micros, "failed"),
+    });
+}
+
 /// A store whose requests are counted.
 #[derive(Debug)]
 pub struct Counted<S: ?Sized> {
@@ -238,35 +252,48 @@ impl<S: ObjectStore + ?Sized> ObjectStore for Counted<S> {
     async fn put(&self, key: &ObjectKey, body: Vec<Bytes>, mode: PutMode) -> StoreResult<()> {
         let bytes = key::body_len(&body);
         let begun = Instant::now();
-        let result = self.inner.put(key, body, mode).await;
+        let span = debug_span!("request", kind = "put", key = %key, bytes);
+        let result = self.inner.put(key, body, mode).instrument(span.clone()).await;
+        told(&span, begun, &result);
         self.counters.ops.put.note(begun, &result, bytes);
         result
     }
 
     async fn get(&self, key: &ObjectKey, range: GetRange) -> StoreResult<Bytes> {
         let begun = Instant::now();
-        let result = self.inner.get(key, range).await;
+        let span = debug_span!("request", kind = "get", key = %key, bytes = Empty);
+        let result = self.inner.get(key, range).instrument(span.clone()).await;
+        if let Ok(content) = &result {
+            span.record("bytes", content.len());
+        }
+        told(&span, begun, &result);
         self.counters.ops.get.note(begun, &result, result.as_ref().map_or(0, |content| content.len() as u64));
         result
     }
 
     async fn len(&self, key: &ObjectKey) -> StoreResult<u64> {
         let begun = Instant::now();
-        let result = self.inner.len(key).await;
+        let span = debug_span!("request", kind = "head", key = %key);
+        let result = self.inner.len(key).instrument(span.clone()).await;
+        told(&span, begun, &result);
         self.counters.ops.head.note(begun, &result, 0);
         result
     }
 
     async fn list(&self, container: u32, prefix: &str, start_after: Option<&str>) -> StoreResult<ListPage> {
         let begun = Instant::now();
-        let result = self.inner.list(container, prefix, start_after).await;
+        let span = debug_span!("request", kind = "list", container, key = prefix);
+        let result = self.inner.list(container, prefix, start_after).instrument(span.clone()).await;
+        told(&span, begun, &result);
         self.counters.ops.list.note(begun, &result, 0);
         result
     }
 
     async fn delete(&self, keys: &[ObjectKey]) -> StoreResult<Vec<(ObjectKey, StoreError)>> {
         let begun = Instant::now();
-        let result = self.inner.delete(keys).await;
+        let span = debug_span!("request", kind = "delete", keys = keys.len());
+        let result = self.inner.delete(keys).instrument(span.clone()).await;
+        told(&span, begun, &result);
         self.counters.ops.delete.note(begun, &result, 0);
         result
     }

@@ -106,7 +106,9 @@ mod tests {
                     Reply::Done(Value::Null)
                 }
                 Request::Checkpoint => Reply::Failed(Failure::new("a", "b", "c", "d")),
-                Request::Status | Request::Unmount => Reply::Done(serde_json::json!({"pid": 7, "mount_point": "/m"})),
+                Request::Status | Request::Stats | Request::Unmount => {
+                    Reply::Done(serde_json::json!({"pid": 7, "mount_point": "/m"}))
+                }
             }
         }
     }

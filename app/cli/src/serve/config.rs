@@ -13,14 +13,15 @@ use proxyfs_core::config::DiskBudget;
 use proxyfs_store::StoreUrl;
 
 use crate::failure::{Blame, Failure, Outcome};
+use crate::logging::Wish;
 use crate::options::{self, Given};
 use crate::registry::check_name;
 use crate::serve::document::{Entry, Mistake, Value, entries, instead, line_and_column, nearest, parse};
-use crate::serve::keys::{CACHE, DAEMON, Key, LIMITS, LISTEN, PRICES, STORE, VOLUME};
+use crate::serve::keys::{CACHE, DAEMON, Key, LIMITS, LISTEN, LOG, PRICES, STORE, VOLUME};
 use crate::target::parse_url;
 
 /// Sections, for refusals.
-const SECTIONS: &[&str] = &["daemon", "cache", "limits", "listen", "prices", "stores", "volumes"];
+const SECTIONS: &[&str] = &["daemon", "log", "cache", "limits", "listen", "prices", "stores", "volumes"];
 
 /// Options of a volume that the daemon has for all volumes together.
 pub(crate) const SHARED_OPTIONS: &[&str] = &["memory_budget", "disk_budget", "disk_cache"];
@@ -109,6 +110,7 @@ pub(crate) struct VolumeConfig {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Config {
     pub(crate) daemon: Daemon,
+    pub(crate) log: Wish,
     pub(crate) cache: Cache,
     pub(crate) limits: Transfer,
     pub(crate) listen: Listen,
@@ -122,6 +124,7 @@ impl Default for Config {
         let cache = Cache { memory_budget: 512 << 20, disk_budget: 16 << 30, disk_cache: 4 << 30 };
         Self {
             daemon,
+            log: Wish::default(),
             cache,
             limits: Transfer::default(),
             listen: Listen::default(),
@@ -201,6 +204,7 @@ impl Reader {
         let Self { config, mistakes, .. } = self;
         match section.name {
             "daemon" => drop(fill(&mut config.daemon, DAEMON, &inside, mistakes)),
+            "log" => drop(fill(&mut config.log, LOG, &inside, mistakes)),
             "cache" => {
                 let places = fill(&mut config.cache, CACHE, &inside, mistakes);
                 if config.cache.disk_cache > config.cache.disk_budget {

@@ -12,12 +12,13 @@ use proxyfs_control::backend::{Control, Outcome, Progress};
 use proxyfs_control::ring::Ring;
 use proxyfs_control::types::cache::{Caches, DropCaches, EditCaches};
 use proxyfs_control::types::credential::{CredentialInfo, StoreCredentials, TestCredentials};
-use proxyfs_control::types::daemon::{NotReady, Readiness, Version};
+use proxyfs_control::types::daemon::{Alive, NotReady, Readiness, Version};
 use proxyfs_control::types::event::News;
 use proxyfs_control::types::logs::LogLine;
 use proxyfs_control::types::names::Name;
 use proxyfs_control::types::problem::{LastingProblem, Problem};
 use proxyfs_control::types::queue::{EditLimits, Limits, Queue};
+use proxyfs_control::types::stats::Stats;
 use proxyfs_control::types::store_requests::StoreRequests;
 use proxyfs_control::types::volume::{
     Applied, Checkpointed, ConnectionReport, CreateVolume, Deleted, EditVolume, Mount, Mounted, RecentFile,
@@ -27,7 +28,7 @@ use proxyfs_control::types::volume::{
 use crate::failure;
 use crate::serve::host::Host;
 use crate::serve::hosted::{Current, Hosted, Live};
-use crate::serve::{answers, counts, metrics};
+use crate::serve::{answers, counts, health, metrics};
 use crate::session::answers as mount_answers;
 
 /// How long a mount may take to answer before it counts as not ready.
@@ -62,6 +63,9 @@ impl Desk {
         let why = match hosted.current() {
             Current::Mounted(live) => match live.volume.status().halted {
                 Some(why) => why,
+                None if live.mounted.is_poisoned() => {
+                    "the program met a defect of its own and takes no more changes".to_owned()
+                }
                 None => mount_answers(live.mount_point(), READY_PATIENCE).await.err()?.why,
             },
             Current::Idle => "it was unmounted".to_owned(),
@@ -90,6 +94,10 @@ impl Control for Desk {
             started: self.0.started,
             config: Some(&self.0.config_file).filter(|f| f.exists()).map(|f| f.display().to_string()),
         })
+    }
+
+    async fn health(&self) -> Outcome<Alive> {
+        Ok(health::look(&self.0).await)
     }
 
     async fn ready(&self) -> Outcome<Readiness> {
@@ -219,6 +227,10 @@ impl Control for Desk {
 
     async fn store_requests(&self) -> Outcome<StoreRequests> {
         Ok(counts::requests(&self.0))
+    }
+
+    async fn stats(&self) -> Outcome<Stats> {
+        Ok(self.stats_now())
     }
 
     async fn metrics(&self) -> Outcome<String> {

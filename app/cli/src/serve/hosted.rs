@@ -11,11 +11,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
-use proxyfs_control::types::volume::HeldData;
+use proxyfs_control::types::stats::Stats;
+use proxyfs_control::types::volume::{HeldData, VolumeState};
 use proxyfs_core::env::OsDir;
 use proxyfs_core::store::ObjectStore;
 use proxyfs_core::volume::{Volume, VolumeStatus, read_volume_meta};
@@ -35,6 +36,7 @@ use crate::registry::{Entry, KeptMount, Registry};
 use crate::serve::events::unix_now;
 use crate::serve::host::Host;
 use crate::session::{ANSWER_PATIENCE, Ended, FINISH_PATIENCE, Plan, answers, attach, check_place, give_up};
+use crate::stats::measure::{empty, of_volume};
 use crate::target::{Target, connect};
 use crate::units::about_size;
 
@@ -103,6 +105,8 @@ pub(crate) struct Live {
     pub(crate) target: Target,
     pub(crate) kept: KeptMount,
     pub(crate) since: i64,
+    /// Whether somebody looks at its health.
+    pub(crate) looking: AtomicBool,
     server: Mutex<Option<Server>>,
 }
 
@@ -311,6 +315,7 @@ impl Hosted {
             counters: opened.counters,
             kept: wish.kept.clone(),
             since: unix_now(),
+            looking: AtomicBool::new(false),
             server: Mutex::default(),
             target,
         });
@@ -527,6 +532,13 @@ impl Handler for Door {
         let name = &self.hosted.name;
         let done = match request {
             Request::Status => self.host.mounted(name, "reach").map(|live| self.status(&live)),
+            Request::Stats => self.host.mounted(name, "reach").and_then(|live| {
+                let place = live.mount_point().display().to_string();
+                let usage = self.host.counts_of(&self.hosted);
+                let volume = of_volume(name, VolumeState::Mounted, Some(place), Some(&live.volume), &usage);
+                let stats = Stats { volumes: vec![volume], ..empty(live.since, self.host.engine.memory_budget()) };
+                serde_json::to_value(&stats).map_err(|e| Failure::io("encode", "the answer", &e.into()))
+            }),
             Request::Flush => self.host.flush(name).await.map(|live| self.status(&live)),
             Request::Checkpoint => {
                 let done = self.host.checkpoint(name).await;

@@ -6,6 +6,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ValueEnum;
+
+use crate::logging::{Format, Wish, check_level};
 use crate::serve::config::{Cache, Daemon, Listen, Prices, StoreEntry, Transfer, VolumeDraft};
 use crate::serve::document::Value;
 use crate::units::{parse_size, parse_time};
@@ -83,6 +86,30 @@ pub(crate) const DAEMON: &[Key<Daemon>] = &[
         help: "how long the store may take at the end; what is not in it by then stays staged on this computer",
         live: Live::Reload,
         set: |d, v| time(v).map(|t| d.stop_timeout = t),
+    },
+];
+
+/// `[log]`.
+pub(crate) const LOG: &[Key<Wish>] = &[
+    Key {
+        name: "level",
+        takes: "error|warn|info|debug|trace, or a filter",
+        default: "info",
+        help: "what is logged, unless `--log` or PROXYFS_LOG say otherwise",
+        live: Live::Restart,
+        set: |l, v| text(v).and_then(|t| check_level(&t).map(|()| l.level = Some(t))),
+    },
+    Key {
+        name: "format",
+        takes: "text|json",
+        default: "text",
+        help: "what a line looks like, unless `--log-format` or PROXYFS_LOG_FORMAT say otherwise",
+        live: Live::Restart,
+        set: |l, v| {
+            let format = Format::from_str(&text(v)?, false).map_err(|_| "write \"text\" or \"json\"".to_owned())?;
+            l.format = Some(format);
+            Ok(())
+        },
     },
 ];
 

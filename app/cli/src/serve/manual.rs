@@ -2,7 +2,7 @@
 
 use crate::options;
 use crate::serve::config::SHARED_OPTIONS;
-use crate::serve::keys::{CACHE, DAEMON, LIMITS, LISTEN, Live, PRICES, STORE, Shown, VOLUME};
+use crate::serve::keys::{CACHE, DAEMON, LIMITS, LISTEN, LOG, Live, PRICES, STORE, Shown, VOLUME};
 use crate::serve::reload::LIVE_OPTION;
 
 /// One line of either: section, key, what it takes, default, help, when it takes effect.
@@ -15,6 +15,7 @@ fn lines() -> Vec<Line> {
         all.extend(keys.into_iter().map(line));
     };
     add("daemon", DAEMON.iter().map(Shown::from).collect());
+    add("log", LOG.iter().map(Shown::from).collect());
     add("cache", CACHE.iter().map(Shown::from).collect());
     add("limits", LIMITS.iter().map(Shown::from).collect());
     add("listen", LISTEN.iter().map(Shown::from).collect());

@@ -74,9 +74,11 @@ impl Host {
         note(old.prices != new.prices, "[prices]");
         note(old.daemon.stop_timeout != new.daemon.stop_timeout, "[daemon] stop_timeout");
         let why = "it takes effect when the daemon is started again";
-        for (changed, what) in
-            [(old.daemon.socket != new.daemon.socket, "[daemon] socket"), (old.listen != new.listen, "[listen]")]
-        {
+        for (changed, what) in [
+            (old.daemon.socket != new.daemon.socket, "[daemon] socket"),
+            (old.log != new.log, "[log]"),
+            (old.listen != new.listen, "[listen]"),
+        ] {
             if changed {
                 done.refused.push(Refused { what: what.to_owned(), why: why.to_owned() });
             }

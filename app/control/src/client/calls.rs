@@ -10,11 +10,12 @@ use super::{Body, CallError, Client, Outcome, decoded, refused, whole};
 use crate::secret::Secret;
 use crate::types::cache::{Caches, DropCaches, EditCaches};
 use crate::types::credential::{CredentialInfo, StoreCredentials, TestCredentials};
-use crate::types::daemon::{Readiness, Version};
+use crate::types::daemon::{Alive, Readiness, Version};
 use crate::types::logs::{Level, Logs};
 use crate::types::names::Name;
 use crate::types::problem::Problems;
 use crate::types::queue::{EditLimits, Limits, Paused, Queue};
+use crate::types::stats::Stats;
 use crate::types::store_requests::StoreRequests;
 use crate::types::volume::{
     Applied, Checkpointed, ConnectionReport, CreateVolume, Deleted, EditVolume, Mount, Mounted, Recent, TestConnection,
@@ -37,6 +38,15 @@ impl Client {
         let (response, _alive) = self.request(Method::GET, "/v1/ready", None, &[]).await?;
         match response.status() {
             // Both statuses carry the same body, unless the daemon itself is in trouble.
+            StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE => decoded(&whole(response).await?),
+            _ => Err(refused(response).await),
+        }
+    }
+
+    /// Whether anything is stuck.
+    pub async fn health(&self) -> Outcome<Alive> {
+        let (response, _alive) = self.request(Method::GET, "/v1/health", None, &[]).await?;
+        match response.status() {
             StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE => decoded(&whole(response).await?),
             _ => Err(refused(response).await),
         }
@@ -183,6 +193,11 @@ impl Client {
     /// Requests to stores since the start.
     pub async fn store_requests(&self) -> Outcome<StoreRequests> {
         self.get("/v1/requests").await
+    }
+
+    /// Numbers of all volumes.
+    pub async fn stats(&self) -> Outcome<Stats> {
+        self.get("/v1/stats").await
     }
 
     /// Numbers for Prometheus.

@@ -3,11 +3,23 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// The process answers.
+/// Whether the process can do its work, or only a new start will help. A store that is away is no reason to start anew.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Alive {
-    /// Always true.
+    /// Whether nothing is stuck.
     pub alive: bool,
+    /// What is.
+    #[serde(default)]
+    pub stuck: Vec<Stuck>,
+}
+
+/// Something that will not go on by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Stuck {
+    /// Volume; none for the process itself.
+    pub volume: Option<String>,
+    /// What is stuck.
+    pub why: String,
 }
 
 /// Whether everything that should be mounted is.

@@ -7,15 +7,17 @@ use proxyfs_control::types::cache::{CacheShare, Caches, DropCaches, EditCaches};
 use proxyfs_control::types::names::Name;
 use proxyfs_control::types::problem::Problem;
 use proxyfs_control::types::queue::{EditLimits, Limits, Queue};
+use proxyfs_control::types::stats::Stats;
 use proxyfs_core::config::DiskBudget;
 use proxyfs_core::volume::UploadStep;
 
 use super::{Desk, answered};
 use crate::failure::Failure;
-use crate::serve::answers;
 use crate::serve::events::unix_now;
 use crate::serve::hosted::Live;
 use crate::serve::keys::{DISK_MIN, MEMORY_MIN, RATE_MIN};
+use crate::serve::{answers, counts};
+use crate::stats::measure::{empty, of_volume};
 use crate::units::show_size;
 
 impl Desk {
@@ -50,6 +52,22 @@ impl Desk {
             UploadStep::Open => refuse("it still takes data and waits for nothing", "flush the volume to send it now"),
             UploadStep::Sealed | UploadStep::Uploading => refuse("it is on its way", "wait for it"),
             UploadStep::Done => refuse("it is in the store", "nothing is left to do"),
+        }
+    }
+
+    /// Numbers of all volumes.
+    pub(super) fn stats_now(&self) -> Stats {
+        let volumes = self.0.all().into_iter().map(|hosted| {
+            let (live, usage) = (hosted.live(), self.0.counts_of(&hosted));
+            let place = live.as_ref().map(|live| live.mount_point().display().to_string());
+            let state = answers::state_of(&hosted.current());
+            of_volume(&hosted.name, state, place, live.as_ref().map(|live| &live.volume), &usage)
+        });
+        Stats {
+            volumes: volumes.collect(),
+            cost: counts::requests(&self.0).cost,
+            problems: self.0.book.lock().all(),
+            ..empty(self.0.started, self.0.engine.memory_budget())
         }
     }
 

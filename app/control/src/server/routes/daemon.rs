@@ -20,6 +20,7 @@ use crate::types::daemon::{Alive, Readiness, Version};
 use crate::types::event::{Event, EventKind, News};
 use crate::types::logs::{Level, LogLine, Logs, LogsQuery};
 use crate::types::problem::{Problem, Problems};
+use crate::types::stats::Stats;
 use crate::types::store_requests::StoreRequests;
 use crate::types::volume::Applied;
 
@@ -36,14 +37,19 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(events))
         .routes(routes!(logs))
         .routes(routes!(requests))
+        .routes(routes!(stats))
         .routes(routes!(metrics))
         .routes(routes!(reload))
 }
 
-/// Whether the process answers.
-#[utoipa::path(get, path = "/v1/health", tag = "daemon", responses((status = 200, body = Alive), Errors))]
-async fn health() -> Json<Alive> {
-    Json(Alive { alive: true })
+/// Whether the process can do its work: 200 if so, 503 with the same body if something is stuck and only a new start will help.
+#[utoipa::path(get, path = "/v1/health", tag = "daemon", responses(
+    (status = 200, description = "Nothing is stuck.", body = Alive),
+    (status = 503, description = "Something is stuck.", body = Alive), Errors))]
+async fn health(State(api): State<Api>) -> Outcome<Response> {
+    let health = api.run(|b| async move { b.health().await }).await?;
+    let status = if health.alive { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    Ok((status, Json(health)).into_response())
 }
 
 /// Whether every configured mount answers: 200 if so, 503 if not, with the same body.
@@ -109,6 +115,12 @@ async fn logs(State(api): State<Api>, InQuery(query): InQuery<LogsQuery>, header
 #[utoipa::path(get, path = "/v1/requests", tag = "daemon", responses((status = 200, body = StoreRequests), Errors))]
 async fn requests(State(api): State<Api>) -> Outcome<Json<StoreRequests>> {
     api.json(|b| async move { b.store_requests().await }).await
+}
+
+/// Numbers of all volumes since each was opened: operations, caches, queue, checkpoints, requests.
+#[utoipa::path(get, path = "/v1/stats", tag = "daemon", responses((status = 200, body = Stats), Errors))]
+async fn stats(State(api): State<Api>) -> Outcome<Json<Stats>> {
+    api.json(|b| async move { b.stats().await }).await
 }
 
 /// Numbers for Prometheus.
