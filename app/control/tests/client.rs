@@ -83,6 +83,7 @@ async fn all_other_calls_are_answered() {
     assert_eq!(client.drop_caches(&Default::default()).await.unwrap(), client.caches().await.unwrap());
     assert_eq!(client.problems().await.unwrap().problems.len(), 1);
     assert_eq!(client.store_requests().await.unwrap().requests[0].count, 3);
+    assert_eq!(client.stats().await.unwrap().volumes.len(), 2);
     assert!(client.metrics().await.unwrap().contains("proxyfs_up 1"));
     client.reload().await.unwrap();
     let limits = client.edit_limits(&EditLimits { upload: Some(Some(9)), download: None }).await.unwrap();

@@ -179,3 +179,13 @@ async fn readiness_is_a_status_and_says_what_is_missing() {
     assert_eq!((answer.status, answer.json()["waiting"][0]["volume"].as_str()), (503, Some("photos")));
     assert!(!daemon.client().ready().await.unwrap().ready);
 }
+
+#[tokio::test]
+async fn health_is_a_status_and_says_what_is_stuck() {
+    let daemon = Daemon::start();
+    assert_eq!(daemon.get("/v1/health").await.status, 200);
+    daemon.json("PATCH", "/v1/volumes/photos", r#"{"options":{"stuck":"1"}}"#).await;
+    let answer = daemon.get("/v1/health").await;
+    assert_eq!((answer.status, answer.json()["stuck"][0]["volume"].as_str()), (503, Some("photos")));
+    assert!(!daemon.client().health().await.unwrap().alive);
+}
