@@ -227,9 +227,7 @@ impl Ledger {
         let answered = self.answered();
         let mut states = vec![self.after(answered), self.after(answered + 1)];
         if let Some(Call::Append(name, bytes)) = self.progress.lock().calls.get(answered) {
-            let before = states[0].get(name).copied().unwrap_or(Digest::EMPTY);
-            let cuts = (1..bytes.len()).filter(|len| (before.0 + *len as u64).is_multiple_of(PAGE_BYTES));
-            let parts: Vec<_> = cuts.map(|len| before.with(&bytes[..len])).collect();
+            let parts = parts(&states[0], name, bytes);
             for part in parts {
                 let mut state = states[0].clone();
                 state.insert(name.clone(), part);
@@ -247,21 +245,21 @@ impl Ledger {
         let found = files_in(&root.join(&self.dir))?;
         let progress = self.progress.lock();
         let mut files = Files::new();
-        for calls in 0..=progress.answered {
-            if calls >= progress.synced && files == found {
+        for calls in 0..=progress.calls.len() {
+            let next = progress.calls.get(calls);
+            if calls >= progress.synced && (files == found || next.is_some_and(|call| is_in_part(&files, call, &found)))
+            {
                 return Ok(calls);
             }
-            if let Some(call) = progress.calls.get(calls) {
+            if let Some(call) = next {
                 apply(&mut files, call);
             }
         }
-        let answered = progress.answered;
         drop(progress);
-        if self.at_the_end().contains(&found) {
-            return Ok(answered);
-        }
         let synced = self.after(self.synced());
-        let wrong: Vec<_> = synced.iter().filter(|(name, digest)| found.get(*name) != Some(digest)).collect();
+        let differs = |(name, digest): &(&String, &Digest)| found.get(*name) != Some(*digest);
+        let wrong: Vec<_> =
+            synced.iter().filter(differs).map(|(name, digest)| (name, digest, found.get(name))).collect();
         bail!(
             "{}: {} files are there, which is no state since the last sync ({} calls of {}, {} files); not as synced: {wrong:?}",
             self.dir,
@@ -307,6 +305,24 @@ impl Ledger {
         ensure!(there.keys().all(|name| ends.iter().any(|end| end.contains_key(name))), "more than there was");
         Ok(found)
     }
+}
+
+/// What a file may be with an append that was done in part.
+fn parts(files: &Files, name: &str, bytes: &[u8]) -> Vec<Digest> {
+    let before = files.get(name).copied().unwrap_or(Digest::EMPTY);
+    let cuts = (1..bytes.len()).filter(|len| (before.0 + *len as u64).is_multiple_of(PAGE_BYTES));
+    cuts.map(|len| before.with(&bytes[..len])).collect()
+}
+
+/// Whether `found` is `files` with `call` done in part.
+fn is_in_part(files: &Files, call: &Call, found: &Files) -> bool {
+    let Call::Append(name, bytes) = call else { return false };
+    let Some(digest) = found.get(name).filter(|digest| parts(files, name, bytes).contains(digest)) else {
+        return false;
+    };
+    let mut files = files.clone();
+    files.insert(name.clone(), *digest);
+    files == *found
 }
 
 fn apply(files: &mut Files, call: &Call) {
