@@ -180,6 +180,9 @@ pub(crate) struct Create {
     /// Bytes of a file that are fetched and checked together, such as 128KiB
     #[arg(long, value_name = "SIZE")]
     pub(crate) frame_size: Option<String>,
+    /// Have the daemon mount it on this directory, which is made if it is not there: now if it runs, and whenever it starts
+    #[arg(long, value_name = "DIR")]
+    pub(crate) mount: Option<PathBuf>,
     /// Options that every mount of it begins with: KEY=VALUE,...
     #[arg(short = 'o', value_name = "OPT,...", action = ArgAction::Append)]
     pub(crate) options: Vec<String>,
@@ -188,7 +191,7 @@ pub(crate) struct Create {
 /// Commands on the daemon as a service.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ServiceCommand {
-    /// Have systemd run the daemon, now and after each boot
+    /// Have systemd run the daemon, now and after each boot, and mount(8) know the type proxyfs
     Install {
         /// For this user alone, from login to logout
         #[arg(long)]
@@ -255,9 +258,9 @@ pub(crate) struct CredentialsSet {
     /// Read lines from standard input: the id (unless given), the secret, the session token (if any)
     #[arg(long)]
     pub(crate) from_stdin: bool,
-    /// Where to store them
-    #[arg(long = "in", value_name = "PLACE", default_value = "keyring")]
-    pub(crate) place: CredentialsPlace,
+    /// Where to store them; default: keyring, or file for root, as a service has no keyring
+    #[arg(long = "in", value_name = "PLACE")]
+    pub(crate) place: Option<CredentialsPlace>,
     /// Project (Keystone)
     #[arg(long)]
     pub(crate) project: Option<String>,

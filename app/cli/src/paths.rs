@@ -26,6 +26,9 @@ use crate::failure::{Failure, Outcome};
 /// Our directory inside each base directory.
 const PROGRAM: &str = "proxyfs";
 
+/// The machine's configuration.
+const MACHINE_CONFIG: &str = "/etc/proxyfs";
+
 /// Where root is at home.
 const ROOT_HOME: &str = "/root";
 
@@ -55,7 +58,7 @@ impl Paths {
         let own_base = ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME"].iter().any(|name| var(name).is_some());
         if is_root && at_home && !own_base {
             return Ok(Self {
-                config: PathBuf::from("/etc/proxyfs"),
+                config: PathBuf::from(MACHINE_CONFIG),
                 state: PathBuf::from("/var/lib/proxyfs"),
                 data: PathBuf::from("/var/lib/proxyfs"),
                 home: Some(PathBuf::from(ROOT_HOME)),
@@ -81,6 +84,11 @@ impl Paths {
             home,
             config_file,
         })
+    }
+
+    /// Whether these are the machine's directories, not one user's.
+    pub(crate) fn are_machines(&self) -> bool {
+        self.config == Path::new(MACHINE_CONFIG)
     }
 
     /// The daemon's configuration.
@@ -131,6 +139,16 @@ impl Paths {
     }
 }
 
+/// Makes the directory of a mount unless something is there, which may also be a dead mount.
+pub(crate) fn make_mount_point(dir: &Path) -> Outcome {
+    match fs::symlink_metadata(dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(dir).map_err(|e| Failure::io("make", &format!("the directory {}", dir.display()), &e))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Makes a directory that only this user can enter, with its parents.
 pub(crate) fn make_private_dir(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
@@ -162,6 +180,7 @@ mod tests {
         };
         for vars in [&[][..], &[("HOME", "/root")]] {
             let paths = root(vars);
+            assert!(paths.are_machines());
             assert_eq!(paths.config_file(), Path::new("/etc/proxyfs/proxyfs.toml"));
             assert_eq!(
                 (paths.states(), paths.socket()),
@@ -170,6 +189,7 @@ mod tests {
         }
         let other = root(&[("HOME", "/root"), ("XDG_STATE_HOME", "/s"), ("PROXYFS_CONFIG", "/c.toml")]);
         assert_eq!(other.socket(), Path::new("/s/proxyfs/daemon.sock"));
+        assert!(!other.are_machines());
         assert_eq!(other.config_file(), Path::new("/c.toml"));
         assert_eq!(root(&[("HOME", "/home/me")]).registry(), Path::new("/home/me/.config/proxyfs/volumes.toml"));
     }

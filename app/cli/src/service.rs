@@ -1,8 +1,9 @@
 //! The daemon as a systemd service: the unit, and what systemd says of it.
 //!
-//! The units are those of `installer/systemd`, with this program's own path in them; [`manager`] asks systemd through `systemctl`. Nothing
-//! here touches volumes, configuration or data.
+//! The units are those of `installer/systemd`, with this program's own path in them; [`manager`] asks systemd through `systemctl`, [`link`]
+//! lets mount(8) know the type. Nothing here touches volumes, configuration or data.
 
+pub(crate) mod link;
 pub(crate) mod manager;
 
 use std::ffi::OsStr;
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 pub(crate) const UNIT: &str = "proxyfs.service";
 /// First line of a unit that this program wrote and may replace or remove.
 const MARK: &str = "# Written by `proxyfs service install`; changes go into `systemctl edit proxyfs`.";
+/// The line after it, if [`link`] made a link that goes with the unit.
+const LINK_MARK: &str = "# So was the link /sbin/mount.proxyfs.";
 /// What the units of packages start.
 const PACKAGED: &str = "ExecStart=/usr/bin/proxyfs serve";
 const SYSTEM_UNIT: &str = include_str!("../../../installer/systemd/system/proxyfs.service");
@@ -32,14 +35,15 @@ pub(crate) enum Scope {
 }
 
 impl Scope {
-    /// Its unit, starting `program`.
-    pub(crate) fn unit(self, program: &Path) -> String {
+    /// Its unit, starting `program`. `linked`: mount(8)'s helper was made with it.
+    pub(crate) fn unit(self, program: &Path, linked: bool) -> String {
         let packaged = match self {
             Self::System => SYSTEM_UNIT,
             Self::User => USER_UNIT,
         };
         let start = format!("ExecStart={} serve", quoted(program.as_os_str()));
-        format!("{MARK}\n{}", packaged.replacen(PACKAGED, &start, 1))
+        let link = if linked { format!("{LINK_MARK}\n") } else { String::new() };
+        format!("{MARK}\n{link}{}", packaged.replacen(PACKAGED, &start, 1))
     }
 
     /// Where its unit lies. `config_home`: the parent of this user's configuration directories.
@@ -61,6 +65,11 @@ pub(crate) enum Found {
     Own,
     /// Somebody else's.
     Foreign,
+}
+
+/// Whether a unit of this program notes that mount(8)'s helper came with it.
+pub(crate) fn notes_link(unit: &str) -> bool {
+    unit.lines().nth(1) == Some(LINK_MARK)
 }
 
 /// Looks at the unit's place.
@@ -119,7 +128,7 @@ mod tests {
     #[test]
     fn a_unit_starts_this_very_program() {
         for scope in [Scope::System, Scope::User] {
-            let unit = scope.unit(Path::new("/opt/my \"100%\" $x/proxyfs"));
+            let unit = scope.unit(Path::new("/opt/my \"100%\" $x/proxyfs"), false);
             let start: Vec<_> = unit.lines().filter(|l| l.starts_with("ExecStart=")).collect();
             assert_eq!(start, [r#"ExecStart="/opt/my \"100%%\" $$x/proxyfs" serve"#]);
         }
@@ -173,8 +182,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let place = dir.path().join("a/b").join(UNIT);
         assert_eq!(look(&place).unwrap().0, Found::Nothing);
-        write(&place, &Scope::User.unit(Path::new("/x"))).unwrap();
-        assert_eq!(look(&place).unwrap().0, Found::Own);
+        write(&place, &Scope::User.unit(Path::new("/x"), false)).unwrap();
+        let (found, unit) = look(&place).unwrap();
+        assert!(found == Found::Own && !notes_link(&unit) && notes_link(&Scope::System.unit(Path::new("/x"), true)));
         write(&place, USER_UNIT).unwrap();
         assert_eq!(look(&place).unwrap(), (Found::Foreign, USER_UNIT.to_owned()));
         assert_eq!(fs::read_dir(dir.path().join("a/b")).unwrap().count(), 1);

@@ -14,6 +14,7 @@ use crate::count::{Counted, Counters};
 use crate::credentials::Credentials;
 use crate::local::LocalStore;
 use crate::mem::MemStore;
+use crate::network::Network;
 use crate::pools::{PoolLimits, Pools};
 use crate::retry::{Repeater, Retry, RetryPolicy};
 use crate::s3::S3Store;
@@ -43,6 +44,9 @@ pub struct StoreOptions {
     /// Credentials that replace the environment's; never read from or written to a configuration.
     #[serde(skip)]
     pub credentials: Option<Credentials>,
+    /// Who tells of changes of the network; by default nobody does.
+    #[serde(skip)]
+    pub network: Network,
 }
 
 impl Default for StoreOptions {
@@ -57,6 +61,7 @@ impl Default for StoreOptions {
             meta_storage_class: None,
             storage_policy: None,
             credentials: None,
+            network: Network::default(),
         }
     }
 }
@@ -115,7 +120,7 @@ pub async fn open_store(url: &StoreUrl, options: &StoreOptions) -> StoreResult<A
 /// As [`open_store`].
 pub async fn open_counted(url: &StoreUrl, options: &StoreOptions) -> StoreResult<OpenStore> {
     let client = Client::connect(url, options).await?;
-    Repeater::new(options.retry_policy()).run(&format!("open {url}"), || client.check()).await?;
+    Repeater::new(options.retry_policy(), &options.network).run(&format!("open {url}"), || client.check()).await?;
     Ok(wrap(client.into_store(), options))
 }
 
@@ -137,7 +142,7 @@ pub(crate) async fn bare(url: &StoreUrl, options: &StoreOptions) -> StoreResult<
 pub fn wrap(client: Arc<dyn ObjectStore>, options: &StoreOptions) -> OpenStore {
     let counted = Counted::new(client);
     let counters = counted.counters();
-    let retry = Retry::new(Arc::new(counted), options.retry_policy());
+    let retry = Retry::on(Arc::new(counted), options.retry_policy(), &options.network);
     let counters = counters.with_retries(retry.retries());
     let limits = PoolLimits {
         read_connections: options.read_connections,
@@ -158,13 +163,14 @@ enum Client {
 impl Client {
     async fn connect(url: &StoreUrl, options: &StoreOptions) -> StoreResult<Self> {
         options.check()?;
-        let containers = options.container_options();
+        let (containers, credentials, network) =
+            (options.container_options(), options.credentials.clone(), &options.network);
         Ok(match url {
             StoreUrl::Mem(None) => Self::Mem(Arc::new(MemStore::new())),
             StoreUrl::Mem(Some(name)) => Self::Mem(MemStore::named(name)),
             StoreUrl::File(file) => Self::Local(LocalStore::new(&file.root, options.create_containers)),
-            StoreUrl::S3(s3) => Self::S3(S3Store::connect(s3, containers, options.credentials.clone()).await?),
-            StoreUrl::Swift(swift) => Self::Swift(SwiftStore::connect(swift, containers, options.credentials.clone())?),
+            StoreUrl::S3(s3) => Self::S3(S3Store::connect_on(s3, containers, credentials, network).await?),
+            StoreUrl::Swift(swift) => Self::Swift(SwiftStore::connect_on(swift, containers, credentials, network)?),
         })
     }
 

@@ -17,6 +17,7 @@ use proxyfs_core::store::{
 };
 use tokio::time::Instant;
 
+use crate::network::Network;
 use crate::rng::SplitMix64;
 
 /// Attempts that may end truncated. A body that broke off is whole at the next try; an object that is too short stays so.
@@ -59,12 +60,18 @@ pub(crate) struct Repeater {
     policy: RetryPolicy,
     jitter: Mutex<SplitMix64>,
     retries: Arc<AtomicU64>,
+    network: Network,
 }
 
 impl<S: ObjectStore + ?Sized> Retry<S> {
     /// Wraps a store.
     pub fn new(inner: Arc<S>, policy: RetryPolicy) -> Self {
-        Self { repeater: Repeater::new(policy), inner }
+        Self::on(inner, policy, &Network::default())
+    }
+
+    /// Wraps a store that is reached over a network that somebody watches.
+    pub fn on(inner: Arc<S>, policy: RetryPolicy, network: &Network) -> Self {
+        Self { repeater: Repeater::new(policy, network), inner }
     }
 
     /// Attempts made beyond the first of each call, over all calls. The counter stays valid after the store is wrapped.
@@ -74,9 +81,10 @@ impl<S: ObjectStore + ?Sized> Retry<S> {
 }
 
 impl Repeater {
-    pub(crate) fn new(policy: RetryPolicy) -> Self {
+    pub(crate) fn new(policy: RetryPolicy, network: &Network) -> Self {
         let seed = policy.jitter_seed.unwrap_or_else(|| RandomState::new().hash_one(0));
-        Self { policy, jitter: Mutex::new(SplitMix64::new(seed)), retries: Arc::default() }
+        let jitter = Mutex::new(SplitMix64::new(seed));
+        Self { policy, jitter, retries: Arc::default(), network: network.clone() }
     }
 
     /// Calls `attempt` until it succeeds, fails for good, or time is up.
@@ -87,8 +95,18 @@ impl Repeater {
         let deadline = Instant::now() + self.policy.operation_timeout;
         let mut last: Option<StoreError> = None;
         let mut truncated = 0;
+        let mut news = self.network.news();
         for attempts in 1u32.. {
-            let error = match tokio::time::timeout_at(deadline, attempt()).await {
+            let outcome = tokio::select! {
+                biased;
+                outcome = tokio::time::timeout_at(deadline, attempt()) => outcome,
+                () = news.lost() => {
+                    tracing::debug!(what, attempts, "begun anew: the network was lost meanwhile");
+                    self.retries.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
+            };
+            let error = match outcome {
                 Err(_) => break,
                 Ok(Err(error)) if is_transient(error.kind) => error,
                 Ok(done) => return done,
@@ -103,7 +121,10 @@ impl Repeater {
             if Instant::now() + pause >= deadline {
                 break;
             }
-            tokio::time::sleep(pause).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = news.changed() => {}
+            }
             self.retries.fetch_add(1, Ordering::Relaxed);
         }
         Err(self.gave_up(what, last))
@@ -211,6 +232,49 @@ mod tests {
             assert!(took > Duration::from_secs(54) && took < Duration::from_secs(61), "{outage:?}: {took:?}");
             assert!(faults.calls() < 30, "backoff must spread the attempts: {}", faults.calls());
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_of_the_network_ends_the_wait_before_another_attempt() {
+        let network = Network::default();
+        let faults = FaultStore::new(Arc::new(MemStore::new()), FaultConfig::default());
+        let handle = faults.handle();
+        let backoff = Duration::from_secs(50);
+        let policy = RetryPolicy { backoff_base: backoff, backoff_max: backoff, ..Default::default() };
+        let store = Retry::on(Arc::new(faults), policy, &network);
+        handle.set_outage(Outage::Refuse);
+        let key = ObjectKey::home("k");
+        let (start, put) = (Instant::now(), store.put(&key, body("x"), PutMode::Fresh));
+        let back = async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            handle.set_outage(Outage::None);
+            network.changed();
+        };
+        tokio::join!(async { put.await.unwrap() }, back);
+        assert_eq!(start.elapsed(), Duration::from_secs(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loss_of_the_network_begins_an_attempt_anew_and_a_change_does_not() {
+        let network = Network::default();
+        let faults = FaultStore::new(Arc::new(MemStore::new()), FaultConfig::default());
+        let handle = faults.handle();
+        let store = Retry::on(Arc::new(faults), RetryPolicy::default(), &network);
+        handle.set_outage(Outage::Hang);
+        let key = ObjectKey::home("k");
+        let (start, put) = (Instant::now(), store.put(&key, body("x"), PutMode::Fresh));
+        let back = async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            network.changed();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert_eq!(handle.calls(), 1);
+            network.lost();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert_eq!(handle.calls(), 2);
+            handle.set_outage(Outage::None);
+        };
+        tokio::join!(async { put.await.unwrap() }, back);
+        assert_eq!(start.elapsed(), Duration::from_secs(4));
     }
 
     #[tokio::test(start_paused = true)]

@@ -31,6 +31,7 @@ use crate::body::ChunkBody;
 use crate::containers::{ContainerOptions, Containers};
 use crate::credentials::Credentials;
 use crate::key;
+use crate::network::Network;
 use crate::url::{S3Url, StoreUrl};
 
 /// Most keys of one DeleteObjects request (S3 reference).
@@ -70,8 +71,21 @@ impl S3Store {
         options: ContainerOptions,
         credentials: Option<Credentials>,
     ) -> StoreResult<Self> {
+        Self::connect_on(url, options, credentials, &Network::default()).await
+    }
+
+    /// The same over a network that somebody watches.
+    ///
+    /// # Errors
+    /// As [`S3Store::connect`].
+    pub async fn connect_on(
+        url: &S3Url,
+        options: ContainerOptions,
+        credentials: Option<Credentials>,
+        network: &Network,
+    ) -> StoreResult<Self> {
         let containers = Containers::new(&url.bucket, options)?;
-        let client = client::connect(url, credentials).await?;
+        let client = client::connect(url, credentials, network).await?;
         let inner = Inner { client, url: url.clone(), containers, batch_refused: AtomicBool::new(false) };
         Ok(Self { inner: Arc::new(inner) })
     }

@@ -29,6 +29,7 @@ use crate::body::ChunkBody;
 use crate::containers::{ContainerOptions, Containers};
 use crate::credentials::Credentials;
 use crate::key;
+use crate::network::Network;
 use crate::url::{StoreUrl, SwiftUrl};
 
 /// Objects of one listing page; Swift's default limit is 10,000.
@@ -74,9 +75,22 @@ impl SwiftStore {
     /// # Errors
     /// [`StoreErrorKind::Denied`] without credentials, [`StoreErrorKind::Invalid`] when the containers contradict the URL.
     pub fn connect(url: &SwiftUrl, options: ContainerOptions, credentials: Option<Credentials>) -> StoreResult<Self> {
+        Self::connect_on(url, options, credentials, &Network::default())
+    }
+
+    /// The same over a network that somebody watches.
+    ///
+    /// # Errors
+    /// As [`SwiftStore::connect`].
+    pub fn connect_on(
+        url: &SwiftUrl,
+        options: ContainerOptions,
+        credentials: Option<Credentials>,
+        network: &Network,
+    ) -> StoreResult<Self> {
         let containers = Containers::new(&url.container, options)?;
         let inner = Inner {
-            http: HttpClient::new()?,
+            http: HttpClient::new(network)?,
             sessions: Sessions::new(url, credentials)?,
             url: url.clone(),
             containers,

@@ -1,8 +1,5 @@
 //! `proxyfs quickstart`: a drive at once, on a volume in a directory of this computer.
 
-use std::fs;
-use std::path::PathBuf;
-
 use proxyfs_core::ErrorKind;
 use proxyfs_core::env::{OsClock, OsRng};
 use proxyfs_core::volume::{VolumeSpec, create_volume, read_volume_meta};
@@ -13,7 +10,7 @@ use crate::cli::Quickstart;
 use crate::control::client;
 use crate::failure::{Failure, Outcome};
 use crate::options::{Given, Settings};
-use crate::paths::make_private_dir;
+use crate::paths::{make_mount_point, make_private_dir};
 use crate::registry::{Entry, Registry};
 use crate::session::{Plan, Ready, check_place, run as serve};
 use crate::target::{Target, connect, parse_url};
@@ -30,7 +27,7 @@ pub(crate) async fn run(cx: &Context, args: Quickstart) -> Outcome {
     };
     if !Registry::new(cx.paths.registry()).load()?.contains_key(NAME) {
         // Nothing is made for a drive that cannot be.
-        make_drive(&mount_point)?;
+        make_mount_point(&mount_point)?;
         check_place("your drive", &mount_point, &Settings::default()).await?;
     }
     let created = ensure_volume(cx).await?;
@@ -38,7 +35,7 @@ pub(crate) async fn run(cx: &Context, args: Quickstart) -> Outcome {
     if client::running(&target.state_dir(&cx.paths)).await.is_some() {
         return Err(target.in_use(&cx.paths, "start").await);
     }
-    make_drive(&mount_point)?;
+    make_mount_point(&mount_point)?;
     let settings = target.settings(&Given::new())?;
     let plan = Plan { target, mount_point, settings };
     let ready = |ready: &Ready| {
@@ -48,16 +45,6 @@ pub(crate) async fn run(cx: &Context, args: Quickstart) -> Outcome {
     let ended = serve(&cx.paths, plan, cx.style, ready).await?;
     cx.style.say(&ended.text());
     Ok(())
-}
-
-/// Makes the directory unless something is there, which may also be a dead mount.
-fn make_drive(dir: &PathBuf) -> Outcome {
-    match fs::symlink_metadata(dir) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            fs::create_dir_all(dir).map_err(|e| Failure::io("make", &format!("the directory {}", dir.display()), &e))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Makes or finds the volume; true if it is new.

@@ -8,8 +8,11 @@ use serde_json::{Value, json};
 use super::Context;
 use crate::cli::ServiceCommand;
 use crate::failure::{Failure, Outcome};
+use crate::mounts;
+use crate::registry::Registry;
+use crate::service::link::{self, Linked};
 use crate::service::manager::Manager;
-use crate::service::{Found, Scope, UNIT, look, write};
+use crate::service::{Found, Scope, UNIT, look, notes_link, write};
 
 /// Carries out one command on the service.
 pub(crate) fn run(cx: &Context, command: &ServiceCommand) -> Outcome {
@@ -33,7 +36,8 @@ fn install(cx: &Context, scope: Scope, place: &Path) -> Outcome {
         let advice = format!("remove it, or use it: systemctl enable --now {UNIT}");
         return Err(Failure::new("replace", place.display().to_string(), "somebody else wrote this unit", advice));
     }
-    let unit = scope.unit(&program);
+    let linked = (scope == Scope::System).then(|| link::make(Path::new(link::HELPERS), &program, notes_link(&old)));
+    let unit = scope.unit(&program, linked.as_ref().is_some_and(Linked::is_ours));
     let changed = unit != old;
     let ran = manager.facts()?.get("ActiveState").is_some_and(|state| state == "active");
     if changed {
@@ -42,18 +46,78 @@ fn install(cx: &Context, scope: Scope, place: &Path) -> Outcome {
     }
     manager.enable()?;
     let restart = changed && ran;
-    let done = json!({ "unit": place, "program": program, "changed": changed, "needs_restart": restart });
+    let mounts = wanted_mounts(cx)?;
+    let helper = linked.as_ref().and_then(Linked::place);
+    let done = json!({
+        "unit": place, "program": program, "changed": changed, "needs_restart": restart, "mount_helper": helper, "mounts": mounts
+    });
     cx.style.show(&done, || {
-        let mut text = format!("{} runs, now and after each {}.", UNIT, begin(scope));
+        let mut lines = vec![format!("{} runs, now and after each {}.", UNIT, begin(scope))];
         if restart {
-            text += "\nIt still runs as it was before; when nothing uses the mounts: systemctl restart proxyfs";
+            lines.push(
+                "It still runs as it was before; when nothing uses the mounts: systemctl restart proxyfs".to_owned(),
+            );
         }
+        lines.extend(linked.as_ref().and_then(about_link));
+        lines.extend(about_mounts(&mounts, cx.paths.config_file().exists()));
         if scope == Scope::User {
-            text += "\nTo have it run without a login: loginctl enable-linger";
+            lines.push("To have it run without a login: loginctl enable-linger".to_owned());
         }
-        text
+        lines.join("\n")
     });
     Ok(())
+}
+
+/// What to say of mount(8)'s helper, if it is not as it should be.
+fn about_link(linked: &Linked) -> Option<String> {
+    let (place, why) = match linked {
+        Linked::Ours(_) | Linked::There(_) => return None,
+        Linked::Foreign(place) => (place, "somebody else's file is there".to_owned()),
+        Linked::Refused(place, e) => (place, e.to_string()),
+    };
+    let place = place.display();
+    Some(format!("mount(8) and fstab do not know the type proxyfs: {place} could not be linked, {why}."))
+}
+
+/// A volume that the registry wants mounted.
+#[derive(Debug, serde::Serialize)]
+struct Mount {
+    volume: String,
+    mount_point: PathBuf,
+    /// Whether one of our file systems is there.
+    mounted: bool,
+}
+
+/// What is to be mounted, and whether it is; the service was started, so each was tried.
+fn wanted_mounts(cx: &Context) -> Outcome<Vec<Mount>> {
+    let registered = Registry::new(cx.paths.registry()).load()?;
+    let wanted = registered.into_iter().filter_map(|(volume, entry)| Some((volume, entry.mount?.mount_point)));
+    let look = |(volume, mount_point): (String, PathBuf)| {
+        let kind = mounts::type_at(&mount_point).unwrap_or_default();
+        Mount { volume, mount_point, mounted: kind.is_some_and(|kind| mounts::is_ours(&kind)) }
+    };
+    Ok(wanted.map(look).collect())
+}
+
+/// `configured`: the configuration may name more of them.
+fn about_mounts(mounts: &[Mount], configured: bool) -> Vec<String> {
+    if mounts.is_empty() {
+        let next = if configured {
+            "What it mounts: proxyfs status"
+        } else {
+            "Give it a volume: proxyfs volume create NAME --store URL --mount DIR; one that is there: proxyfs mount NAME DIR"
+        };
+        return vec![next.to_owned()];
+    }
+    let line = |m: &Mount| {
+        let (volume, place) = (&m.volume, m.mount_point.display());
+        if m.mounted {
+            format!("{volume} is mounted on {place}.")
+        } else {
+            format!("{volume} is not mounted on {place} yet; why: proxyfs status")
+        }
+    };
+    mounts.iter().map(line).collect()
 }
 
 fn begin(scope: Scope) -> &'static str {
@@ -65,7 +129,7 @@ fn begin(scope: Scope) -> &'static str {
 
 fn uninstall(cx: &Context, scope: Scope, place: &Path) -> Outcome {
     may_change(scope, "uninstall")?;
-    let (found, _) = look(place).map_err(|e| Failure::io("read", &place.display().to_string(), &e))?;
+    let (found, unit) = look(place).map_err(|e| Failure::io("read", &place.display().to_string(), &e))?;
     match found {
         Found::Nothing => {}
         Found::Foreign => {
@@ -75,6 +139,10 @@ fn uninstall(cx: &Context, scope: Scope, place: &Path) -> Outcome {
         Found::Own => {
             let manager = Manager::reach(scope)?;
             manager.disable()?;
+            if scope == Scope::System && notes_link(&unit) {
+                link::remove(Path::new(link::HELPERS), &program()?)
+                    .map_err(|e| Failure::io("remove", "the link mount.proxyfs", &e))?;
+            }
             fs::remove_file(place).map_err(|e| Failure::io("remove", &place.display().to_string(), &e))?;
             manager.reload_units()?;
         }

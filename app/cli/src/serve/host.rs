@@ -15,7 +15,7 @@ use proxyfs_control::types::event::{EventKind, News};
 use proxyfs_control::types::logs::LogLine;
 use proxyfs_core::config::EngineOptions;
 use proxyfs_core::engine::Engine;
-use proxyfs_store::Usage;
+use proxyfs_store::{Network, Usage};
 use serde_json::json;
 use tokio::sync::Notify;
 
@@ -43,6 +43,8 @@ pub(crate) struct Host {
     pub(crate) events: Arc<Ring<News>>,
     pub(crate) logs: Arc<Ring<LogLine>>,
     pub(crate) started: i64,
+    /// What the stores of all volumes are told of the network.
+    pub(crate) network: Network,
     pub(crate) book: Mutex<Book>,
     /// Signalled when a volume was tried.
     pub(crate) first_attempts: Notify,
@@ -69,6 +71,7 @@ impl Host {
             events: Arc::new(Ring::new()),
             logs,
             started: unix_now(),
+            network: Network::default(),
             book: Mutex::default(),
             first_attempts: Notify::new(),
             reloading: tokio::sync::Mutex::default(),

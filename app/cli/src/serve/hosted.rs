@@ -284,6 +284,7 @@ impl Hosted {
         let mut settings = target.settings(&wish.kept.options)?;
         settings.volume.read_only |= wish.kept.read_only;
         settings.volume.take_over = wish.take_over;
+        settings.store.network = host.network.clone();
         let subject = target.subject();
         check_place(&subject, &wish.kept.mount_point, &settings).await?;
         let opened = target.opened(&settings).await?;

@@ -14,7 +14,7 @@ use zbus::zvariant::OwnedFd;
 use zbus::{Connection, Proxy};
 
 use crate::serve::host::Host;
-use crate::serve::wake::try_again;
+use crate::serve::wake::{Change, try_again};
 
 /// Where logind answers (org.freedesktop.login1(5)).
 const SERVICE: &str = "org.freedesktop.login1";
@@ -57,7 +57,7 @@ async fn work(host: &Arc<Host>) -> zbus::Result<()> {
                 let Some(told) = told else { return Ok(()) };
                 let begins: bool = told.body().deserialize()?;
                 if !begins {
-                    try_again(host, "the computer woke up");
+                    try_again(host, Change::Lost, "the computer woke up");
                 }
             }
         }

@@ -1,7 +1,8 @@
 //! Notices that the world may have changed for the better: the network has another address or route, or the computer slept.
 //!
-//! Then whatever waits before another attempt at a store is tried at once. Trying too often costs one attempt each, so every
-//! change counts and none is understood further. The kernel tells of changes (rtnetlink(7)); sleep shows in its clocks, also without logind.
+//! Then whatever waits before another attempt at a store is tried at once, on connections made anew. Trying too often costs one attempt each, so
+//! every change counts. One thing more is understood: when an address has gone, or the computer slept, what was connected is dead without
+//! knowing it, so that attempts under way are begun anew. The kernel tells of changes (rtnetlink(7)); sleep shows in its clocks, also without logind.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -22,6 +23,22 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// The shortest sleep that counts.
 const SLEEP_MIN: Duration = Duration::from_secs(2);
 
+/// RTM_DELADDR (linux/rtnetlink.h): an address has gone.
+const ADDRESS_GONE: u16 = 21;
+/// Where a message's type stands, after its length (struct nlmsghdr).
+const TYPE_AT: usize = 4;
+
+/// What happened between two looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Change {
+    /// Nothing.
+    None,
+    /// Something, perhaps for the better.
+    Some,
+    /// What was connected is so no more.
+    Lost,
+}
+
 /// Watches network and clocks for as long as the daemon runs.
 pub(crate) async fn run(host: Arc<Host>) {
     let news = listen();
@@ -35,19 +52,24 @@ pub(crate) async fn run(host: Arc<Host>) {
         looks.tick().await;
         let now = time_asleep();
         if has_slept(slept, now) {
-            try_again(&host, "the computer slept");
+            try_again(&host, Change::Lost, "the computer slept");
         }
         slept = now;
         match news.as_ref().map(drain) {
-            Ok(Ok(true)) => try_again(&host, "the network changed"),
-            Ok(Ok(false)) | Err(_) => {}
+            Ok(Ok(Change::None)) | Err(_) => {}
+            Ok(Ok(change)) => try_again(&host, change, "the network changed"),
             Ok(Err(e)) => tracing::debug!("no news of the network: {e}"),
         }
     }
 }
 
-/// Ends all waits before another attempt.
-pub(crate) fn try_again(host: &Host, because: &str) {
+/// Ends all waits before another attempt; has attempts under way begun anew if what they use is lost.
+pub(crate) fn try_again(host: &Host, change: Change, because: &str) {
+    match change {
+        Change::None => return,
+        Change::Some => host.network.changed(),
+        Change::Lost => host.network.lost(),
+    }
     tracing::info!("{because}: what waits for a store is tried again");
     for hosted in host.all() {
         if let Some(live) = hosted.live() {
@@ -66,18 +88,27 @@ fn listen() -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Takes all messages; whether there were any.
-fn drain(socket: &OwnedFd) -> io::Result<bool> {
+/// Takes all messages; gives the worst that they say.
+fn drain(socket: &OwnedFd) -> io::Result<Change> {
     let mut message = [0_u8; 8192];
-    let mut any = false;
+    let mut worst = Change::None;
     loop {
         match recv(socket, message.as_mut_slice(), RecvFlags::DONTWAIT) {
-            // NOBUFS: there were more than the kernel keeps.
-            Ok(_) | Err(rustix::io::Errno::NOBUFS) => any = true,
+            Ok((len, _)) => worst = worst.max(meaning(&message[..len])),
+            // There were more than the kernel keeps.
+            Err(rustix::io::Errno::NOBUFS) => worst = Change::Lost,
             Err(rustix::io::Errno::INTR) => {}
-            Err(rustix::io::Errno::AGAIN) => return Ok(any),
+            Err(rustix::io::Errno::AGAIN) => return Ok(worst),
             Err(e) => return Err(e.into()),
         }
+    }
+}
+
+/// What a message says; news come one in a message.
+fn meaning(message: &[u8]) -> Change {
+    match message.get(TYPE_AT..TYPE_AT + 2).map(|kind| u16::from_ne_bytes([kind[0], kind[1]])) {
+        Some(ADDRESS_GONE) => Change::Lost,
+        Some(_) | None => Change::Some,
     }
 }
 
@@ -106,6 +137,13 @@ mod tests {
 
     #[test]
     fn a_silent_network_is_no_news() {
-        assert!(!drain(&listen().unwrap()).unwrap());
+        assert_eq!(drain(&listen().unwrap()).unwrap(), Change::None);
+    }
+
+    #[test]
+    fn an_address_that_has_gone_is_a_loss() {
+        let message = |kind: u16| [[16, 0, 0, 0].as_slice(), &kind.to_ne_bytes(), &[0; 10]].concat();
+        assert_eq!(meaning(&message(ADDRESS_GONE)), Change::Lost);
+        assert_eq!((meaning(&message(20)), meaning(&[])), (Change::Some, Change::Some));
     }
 }

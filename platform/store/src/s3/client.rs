@@ -3,6 +3,8 @@
 //! The SDK's own retries are off, as the store's retry layer does them. Checksums of the newest kind are sent only where the
 //! protocol demands one, since many compatible stores refuse them; the engine checks its own.
 
+mod renewed;
+
 use std::time::Duration;
 
 use aws_config::environment::region::EnvironmentVariableRegionProvider;
@@ -20,7 +22,9 @@ use proxyfs_core::store::{StoreError, StoreErrorKind, StoreResult};
 use secrecy::ExposeSecret;
 
 use crate::credentials::Credentials;
+use crate::network::Network;
 use crate::url::S3Url;
+use renewed::Renewed;
 
 /// Time to connect, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,8 +39,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 const DEFAULT_REGION: &str = "us-east-1";
 
 /// A client for a URL, with the given credentials, or those of the environment, the profile or the default chain.
-pub(super) async fn connect(url: &S3Url, credentials: Option<Credentials>) -> StoreResult<Client> {
-    let shared = shared_config(url, credentials).await;
+pub(super) async fn connect(url: &S3Url, credentials: Option<Credentials>, network: &Network) -> StoreResult<Client> {
+    let shared = shared_config(url, credentials, network).await;
     if shared.region().is_none() {
         let message =
             format!("s3://{}: no region known; write region=REGION into the URL, or set AWS_REGION", url.bucket);
@@ -50,10 +54,10 @@ pub(super) async fn connect(url: &S3Url, credentials: Option<Credentials>) -> St
     Ok(Client::from_conf(config))
 }
 
-async fn shared_config(url: &S3Url, credentials: Option<Credentials>) -> SdkConfig {
+async fn shared_config(url: &S3Url, credentials: Option<Credentials>, network: &Network) -> SdkConfig {
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http_client())
+        .http_client(Renewed::new(network))
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts)
         // Bodies have timeouts of our own, and the retry layer a deadline.
@@ -92,7 +96,7 @@ fn region(url: &S3Url) -> Option<RegionProviderChain> {
     Some(chain.or_else(profile.build()).or_else(Region::from_static(DEFAULT_REGION)))
 }
 
-/// Connections are reused and set TCP_NODELAY, which is this client's default.
+/// A client with no connection yet. Connections are reused and set TCP_NODELAY, which is this client's default.
 fn http_client() -> SharedHttpClient {
     Builder::new()
         .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))

@@ -13,6 +13,7 @@ use proxyfs_core::store::{ObjectKey, StoreResult};
 use super::{classify, client};
 use crate::credentials::Credentials;
 use crate::key;
+use crate::network::Network;
 use crate::probe::{Facts, Finding, Step, Trouble, content, judge, path_style, same};
 use crate::url::{S3Url, StoreUrl};
 
@@ -27,7 +28,7 @@ pub(crate) struct S3Prober {
 impl S3Prober {
     /// Prepares the client.
     pub(crate) async fn connect(url: &S3Url, credentials: Option<Credentials>) -> StoreResult<Self> {
-        let client = client::connect(url, credentials.clone()).await?;
+        let client = client::connect(url, credentials.clone(), &Network::default()).await?;
         Ok(Self { client, url: url.clone(), credentials })
     }
 
@@ -45,7 +46,9 @@ impl S3Prober {
 
     async fn works_with_path_style(&self, key: &ObjectKey) -> bool {
         let url = S3Url { path_style: Some(true), ..self.url.clone() };
-        let Ok(other) = client::connect(&url, self.credentials.clone()).await else { return false };
+        let Ok(other) = client::connect(&url, self.credentials.clone(), &Network::default()).await else {
+            return false;
+        };
         self.send(&other, Step::List, key).await.is_ok()
     }
 

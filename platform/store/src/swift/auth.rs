@@ -275,7 +275,7 @@ mod tests {
             credentials: Credentials::new("u", "s"),
             scope: Scope { user_domain: "ud".into(), project: "p".into(), project_domain: "pd".into() },
         };
-        let session = login.run(&HttpClient::new().unwrap()).await.unwrap();
+        let session = login.run(&HttpClient::new(&crate::network::Network::default()).unwrap()).await.unwrap();
         assert_eq!((session.token.as_str(), session.storage_url.as_str()), ("tok", "http://swift/v1/AUTH_1"));
         assert!(server.await.unwrap().starts_with("POST /v3/auth/tokens HTTP/1.1\r\n"));
     }

@@ -1,6 +1,7 @@
 //! HTTP/1.1 with reused connections, TCP_NODELAY and a time limit on every wait.
 
 use std::error::Error;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -11,9 +12,11 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use parking_lot::Mutex;
 use proxyfs_core::store::{StoreError, StoreErrorKind, StoreResult};
 
 use crate::body::ChunkBody;
+use crate::network::Network;
 
 /// Time to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,11 +33,18 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 /// Memory set aside for a body of announced length, before its bytes are seen.
 const RESERVE_BYTES_MAX: usize = 64 << 20;
 
-/// A client that shares its connections.
-#[derive(Clone, Debug)]
+/// A client that shares its connections, and forgets those that may be dead: after a change of the network, and after a silence.
+#[derive(Debug)]
 pub(super) struct HttpClient {
-    client: Client<HttpsConnector<HttpConnector>, ChunkBody>,
+    network: Network,
+    /// The client, and the count of changes that its connections have seen.
+    current: Mutex<(u64, Pooled)>,
+    /// Answers that did not come: whatever else is connected may be as dead.
+    silences: AtomicU64,
 }
+
+/// A client with its own connections.
+type Pooled = Client<HttpsConnector<HttpConnector>, ChunkBody>;
 
 /// A whole answer.
 #[derive(Debug)]
@@ -47,7 +57,12 @@ pub(super) struct Answer {
 impl HttpClient {
     /// # Errors
     /// [`StoreErrorKind::Invalid`] when the system's certificates cannot be read.
-    pub(super) fn new() -> StoreResult<Self> {
+    pub(super) fn new(network: &Network) -> StoreResult<Self> {
+        let current = Mutex::new((network.count(), Self::connect()?));
+        Ok(Self { network: network.clone(), current, silences: AtomicU64::new(0) })
+    }
+
+    fn connect() -> StoreResult<Pooled> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -62,7 +77,20 @@ impl HttpClient {
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_timer(TokioTimer::new())
             .build(connector);
-        Ok(Self { client })
+        Ok(client)
+    }
+
+    /// The client; another one, without connections, if those there were may be dead.
+    fn client(&self) -> Pooled {
+        let count = self.network.count() + self.silences.load(Ordering::Relaxed);
+        let mut current = self.current.lock();
+        if current.0 != count {
+            match Self::connect() {
+                Ok(client) => *current = (count, client),
+                Err(e) => tracing::warn!("connections from before a change of the network are used: {e}"),
+            }
+        }
+        current.1.clone()
     }
 
     /// Sends a request and reads the whole answer, whatever its status.
@@ -71,8 +99,11 @@ impl HttpClient {
     /// [`StoreErrorKind::Unavailable`] when no whole answer came.
     pub(super) async fn send(&self, what: &str, request: Request<ChunkBody>) -> StoreResult<Answer> {
         let unavailable = |why: String| StoreError::new(StoreErrorKind::Unavailable, format!("{what}: {why}"));
-        let response = match tokio::time::timeout(READ_TIMEOUT, self.client.request(request)).await {
-            Err(_) => return Err(unavailable(format!("no answer for {READ_TIMEOUT:?}"))),
+        let response = match tokio::time::timeout(READ_TIMEOUT, self.client().request(request)).await {
+            Err(_) => {
+                self.silences.fetch_add(1, Ordering::Relaxed);
+                return Err(unavailable(format!("no answer for {READ_TIMEOUT:?}")));
+            }
             Ok(Err(e)) => return Err(unavailable(chain(&e))),
             Ok(Ok(response)) => response,
         };

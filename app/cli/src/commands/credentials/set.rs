@@ -9,9 +9,10 @@ use serde_json::json;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::super::Context;
-use crate::cli::CredentialsSet;
+use crate::cli::{CredentialsPlace, CredentialsSet};
 use crate::credentials::failure;
 use crate::failure::{Failure, Outcome};
+use crate::paths::Paths;
 
 /// Longest line of standard input; session tokens have a few KiB.
 const LINE_BYTES_MAX: u64 = 64 << 10;
@@ -36,18 +37,28 @@ pub(crate) async fn run(cx: &Context, args: CredentialsSet) -> Outcome {
         KeystoneScope { project: args.project, user_domain: args.user_domain, project_domain: args.project_domain };
     let Entered { id, secret, session_token } = entered;
     let record = Record::now(Credentials { id, secret, session_token, scope });
-    let stored = cx.paths.credentials().set(&args.name, &record, args.place.into()).await;
+    let place = args.place.unwrap_or(usual_place(&cx.paths));
+    let stored = cx.paths.credentials().set(&args.name, &record, place.into()).await;
     let stored = stored.map_err(|e| failure("store", &subject, &e))?;
     let hidden_by = stored.hidden_by.as_ref().map(ToString::to_string);
     let done = json!({ "name": args.name, "place": stored.place.to_string(), "hidden_by": hidden_by });
     cx.style.show(&done, || {
         let name = &args.name;
-        format!("Stored credentials {name} in {}.\nTry them: proxyfs credentials test {name} --store URL", stored.place)
+        format!(
+            "Stored credentials {name} in {}.\nTry them: proxyfs credentials test {name} --store URL\n\
+             Use them: proxyfs volume create NAME --credentials {name} --store URL --mount DIR",
+            stored.place
+        )
     });
     if let Some(place) = hidden_by {
         cx.style.progress(&format!("but {place} has this name too and is used first"));
     }
     Ok(())
+}
+
+/// Where credentials are kept when nobody says where: the machine's service has no keyring.
+fn usual_place(paths: &Paths) -> CredentialsPlace {
+    if paths.are_machines() { CredentialsPlace::File } else { CredentialsPlace::Keyring }
 }
 
 fn unread(subject: &str, why: &str) -> Failure {

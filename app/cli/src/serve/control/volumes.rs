@@ -56,6 +56,7 @@ impl Desk {
             spec,
             credentials: volume.credentials.map(String::from),
             options: volume.options,
+            mount: None,
         };
         answered(create(&self.0.paths, new).await)?;
         Ok(self.detail(&*self.hosted(&volume.name)?))
