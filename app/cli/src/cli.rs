@@ -123,7 +123,7 @@ pub(crate) struct Quickstart {
 pub(crate) enum VolumeCommand {
     /// Create a volume in a store and register its name
     #[command(after_long_help = crate::options::help())]
-    Create(Create),
+    Create(Box<Create>),
     /// List the registered volumes
     List,
     /// Show what is known of a volume

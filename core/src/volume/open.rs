@@ -597,10 +597,11 @@ impl Shared {
     }
 
     async fn stop_tasks(&self) {
-        self.stop_hand_over().await;
+        // First, so that nothing begins while the rest is waited for.
         self.stopping.store(true, Ordering::Release);
         self.stop.notify_waiters();
         self.log.wake();
+        self.stop_hand_over().await;
         let tasks = std::mem::take(&mut *self.tasks.lock());
         for task in tasks {
             // A loop that waits for something else than the stop has nothing left to lose.

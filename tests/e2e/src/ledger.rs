@@ -173,7 +173,7 @@ impl Ledger {
             let created = if let Call::Create(name) = &call { Some(name.clone()) } else { None };
             let filled = created.map(|name| Call::Append(name, bytes(next())));
             for call in [Some(call), filled].into_iter().flatten() {
-                if let Err(error) = self.call(&dir, call) {
+                if let Err(error) = self.call(&dir, &call) {
                     self.progress.lock().ended = error.raw_os_error();
                     return;
                 }
@@ -185,9 +185,9 @@ impl Ledger {
         }
     }
 
-    fn call(&self, dir: &Path, call: Call) -> std::io::Result<()> {
+    fn call(&self, dir: &Path, call: &Call) -> std::io::Result<()> {
         self.progress.lock().calls.push(call.clone());
-        match &call {
+        match call {
             Call::Create(name) => File::create_new(dir.join(name)).map(drop)?,
             Call::Append(name, bytes) => {
                 let mut file = File::options().append(true).open(dir.join(name))?;

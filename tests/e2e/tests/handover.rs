@@ -364,7 +364,7 @@ fn cut_off(lab: &mut Lab, round: u64) -> Result<Found> {
     if round.is_multiple_of(2) {
         lab.two.home.run(&["volume", "release", "v"])?;
         let said = lab.one.unmount();
-        let said = said.map_or_else(|e| format!("{e:#}"), |said| said);
+        let said = said.unwrap_or_else(|e| format!("{e:#}"));
         ensure!(
             said.contains("another owner") && said.contains("proxyfs"),
             "an unmount does not say what is left:\n{said}"

@@ -109,7 +109,7 @@ pub(crate) const FAMILIES: &[Family] = &[
         each(m, o, |s| s.status.halted.is_none().into());
     }),
     gauge("proxyfs_volume_fenced", "Whether another owner has the volume.", |m, o| {
-        each(m, o, |s| s.status.fenced.into())
+        each(m, o, |s| s.status.fenced.into());
     }),
     gauge("proxyfs_volume_epoch", "The writer's term.", |m, o| each(m, o, |s| s.status.epoch)),
     gauge("proxyfs_volume_head", "Number of the newest head in the store.", |m, o| each(m, o, |s| s.status.head_seq)),
@@ -125,7 +125,7 @@ pub(crate) const FAMILIES: &[Family] = &[
     gauge("proxyfs_volume_inodes", "Inodes in the volume.", |m, o| each(m, o, |s| s.status.inodes)),
     gauge("proxyfs_volume_open_handles", "Open files and directories.", |m, o| each(m, o, |s| s.status.open_handles)),
     gauge("proxyfs_queue_bytes", "File data that is not in the store yet.", |m, o| {
-        each(m, o, |s| s.status.waiting_bytes)
+        each(m, o, |s| s.status.waiting_bytes);
     }),
     gauge("proxyfs_queue_segments", "Segments that are not in the store yet.", |m, o| {
         each(m, o, |s| s.status.waiting_segments);
@@ -173,7 +173,7 @@ pub(crate) const FAMILIES: &[Family] = &[
         each(m, o, |s| s.metrics.oldest_under_way_secs);
     }),
     counter("proxyfs_fs_read_bytes_total", "Bytes that programs have read.", |m, o| {
-        each(m, o, |s| s.metrics.read_bytes)
+        each(m, o, |s| s.metrics.read_bytes);
     }),
     counter("proxyfs_fs_written_bytes_total", "Bytes that programs have written.", |m, o| {
         each(m, o, |s| s.metrics.written_bytes);
@@ -241,13 +241,13 @@ pub(crate) const FAMILIES: &[Family] = &[
         times(m, o, |s| &s.log.batches);
     }),
     counter("proxyfs_log_bytes_total", "Records written into the replay log.", |m, o| {
-        each(m, o, |s| s.metrics.log.bytes)
+        each(m, o, |s| s.metrics.log.bytes);
     }),
     histogram("proxyfs_upload_seconds", "Time of segments into the store, with all attempts and waits.", |m, o| {
         times(m, o, |s| &s.uploads.timings);
     }),
     counter("proxyfs_upload_bytes_total", "Objects of segments in the store.", |m, o| {
-        each(m, o, |s| s.metrics.uploads.bytes)
+        each(m, o, |s| s.metrics.uploads.bytes);
     }),
     counter("proxyfs_upload_failures_total", "Attempts to upload a segment that failed.", |m, o| {
         each(m, o, |s| s.metrics.uploads.failures);

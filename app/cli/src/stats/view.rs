@@ -12,12 +12,15 @@ use super::rates::{Rates, quantile};
 use super::text::{condition, money, percent, speed, time};
 use crate::units::about_size;
 
+/// One of the numbers.
+type Number = fn(&Rates) -> f64;
+
 /// Rows below which there is no room for graphs.
 const GRAPH_ROWS_MIN: u16 = 18;
 /// Rows of a graph with its title.
 const GRAPH_ROWS: u16 = 4;
 /// Graphs: title, value.
-const GRAPHS: [(&str, fn(&Rates) -> f64); 4] = [
+const GRAPHS: [(&str, Number); 4] = [
     ("programs read", |r| r.read),
     ("programs write", |r| r.written),
     ("store up", |r| r.up),

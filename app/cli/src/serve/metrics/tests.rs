@@ -10,6 +10,9 @@ use super::*;
 const BEGIN: &str = "<!-- metrics: generated, see app/cli/src/serve/metrics.rs -->\n";
 const END: &str = "<!-- end of metrics -->\n";
 
+/// Names and values.
+type Labels = Vec<(String, String)>;
+
 fn timings() -> Timings {
     let mut classes = vec![0; CLASSES];
     (classes[0], classes[3], classes[CLASSES - 1]) = (2, 1, 1);
@@ -121,7 +124,7 @@ fn the_text_is_strict_and_histograms_are_cumulative() {
         if shape != Shape::Histogram {
             continue;
         }
-        let mut series: BTreeMap<Vec<(String, String)>, Vec<(f64, f64)>> = BTreeMap::new();
+        let mut series: BTreeMap<Labels, Vec<(f64, f64)>> = BTreeMap::new();
         let without_le = |labels: &BTreeMap<String, String>| -> Vec<_> {
             labels.iter().filter(|(k, _)| *k != "le").map(|(k, v)| (k.clone(), v.clone())).collect()
         };

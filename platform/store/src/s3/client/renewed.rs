@@ -81,7 +81,7 @@ impl HttpConnector for Heard {
         let (answer, silences) = (self.inner.call(request), Arc::clone(&self.silences));
         HttpConnectorFuture::new(async move {
             let answer = answer.await;
-            if answer.as_ref().is_err_and(|e| e.is_timeout()) {
+            if answer.as_ref().is_err_and(aws_smithy_runtime_api::client::result::ConnectorError::is_timeout) {
                 silences.fetch_add(1, Ordering::Relaxed);
             }
             answer
