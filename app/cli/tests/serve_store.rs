@@ -107,7 +107,7 @@ fn no_answer_no_file_and_no_process_shows_a_secret() {
         let body = format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         stream.write_all((head + &body).as_bytes()).unwrap();
         // Streams do not end by themselves.
-        stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        stream.set_read_timeout(path.contains("events").then_some(Duration::from_secs(1))).unwrap();
         let mut answer = Vec::new();
         let ended = stream.read_to_end(&mut answer);
         assert!(ended.is_ok() || path.contains("events"), "{path}: {ended:?}");

@@ -146,7 +146,9 @@ impl fmt::Display for StoreUrl {
 
 impl fmt::Display for FileUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.root.to_string_lossy().replace('\\', "/");
+        let path = self.root.to_string_lossy();
+        // Elsewhere it is a character like any other.
+        let path = if cfg!(windows) { path.replace('\\', "/") } else { path.into_owned() };
         let slash = if path.starts_with('/') { "" } else { "/" };
         write!(f, "file://{slash}{}", utf8_percent_encode(&path, PLAIN))
     }
@@ -540,6 +542,13 @@ mod tests {
     fn parameters_of_an_endpoint_are_refused_and_never_repeated() {
         let error = "s3://bucket?endpoint=http://h/?sig=hunter2".parse::<StoreUrl>().unwrap_err();
         assert!(!error.message.contains("hunter2") && error.message.contains("without parameters"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_backslash_in_a_directorys_name_survives_printing() {
+        let url: StoreUrl = "file:///a\\b".parse().unwrap();
+        assert_eq!(url.to_string().parse::<StoreUrl>().unwrap(), url);
     }
 
     proptest! {
