@@ -58,12 +58,8 @@ fn child_arguments(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     arguments
 }
 
-/// In the child: leaves the terminal, and logs to a file in `state_dir` from now on. Returns the log's path.
+/// In the child: logs to a file in `state_dir` from now on. Returns the log's path.
 pub(crate) fn detach(state_dir: &Path) -> io::Result<PathBuf> {
-    // Fails only for the leader of a process group, which a spawned child is not unless somebody arranged for it.
-    if let Err(e) = rustix::process::setsid() {
-        tracing::debug!("no session of its own: {e}");
-    }
     crate::paths::make_private_dir(state_dir)?;
     let path = state_dir.join("proxyfs.log");
     let log = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
@@ -71,11 +67,17 @@ pub(crate) fn detach(state_dir: &Path) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// In the child: reports that the mount answers, and closes the pipe.
+/// In the child: leaves the terminal, reports that the mount answers, and closes the pipe.
+///
+/// Not before: an automount point lets only the process group pass that was asked to mount there, all others wait for it.
 ///
 /// # Errors
 /// When the parent has gone: then nobody waits for this mount.
 pub(crate) fn report_ready<T: Serialize>(ready: &T) -> io::Result<()> {
+    // Fails only for the leader of a process group, which a spawned child is not unless somebody arranged for it.
+    if let Err(e) = rustix::process::setsid() {
+        tracing::debug!("no session of its own: {e}");
+    }
     let value = serde_json::to_value(ready)?;
     let mut text = serde_json::to_vec(&Reply::Done(value))?;
     text.push(b'\n');

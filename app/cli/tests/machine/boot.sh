@@ -39,6 +39,7 @@ mknod -m 666 dev/random c 1 8
 mknod -m 666 dev/urandom c 1 9
 mknod -m 666 dev/tty c 5 0
 mknod -m 666 dev/fuse c 10 229
+mknod -m 600 dev/autofs c 10 235
 mkdir dev/pts dev/shm
 mount -t devpts -o newinstance,ptmxmode=666 devpts dev/pts
 ln -s pts/ptmx dev/ptmx
@@ -47,6 +48,9 @@ mount -t tmpfs -o mode=1777 tmpfs dev/shm
 pivot_root . old
 umount -l /old
 cd /
+# As every booted system has it: what systemd mounts in passing for a unit, such as its credentials, is seen by all. Shared within
+# this machine only.
+mount --make-rshared /
 exec env -i PATH=/usr/sbin:/usr/bin container=proxyfs-test \
     SYSTEMD_UNIT_PATH=/etc/systemd/system:/run/systemd/system:/run/systemd/generator \
     "$(readlink -f /lib/systemd/systemd)" --system --unit=multi-user.target --show-status=no --log-target=console --log-color=no

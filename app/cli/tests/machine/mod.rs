@@ -143,8 +143,11 @@ impl Machine {
         self.write("etc/machine-id", "0123456789abcdef0123456789abcdef\n");
         self.write("etc/os-release", "ID=test\nNAME=test\n");
         self.write("etc/systemd/system/login.service", LOGIN);
-        symlink("../login.service", self.disk.join("etc/systemd/system/multi-user.target.wants/login.service"))
-            .unwrap();
+        let wanted = self.disk.join("etc/systemd/system/multi-user.target.wants");
+        // The second is enabled on every installed system; mounts over a network hang on it.
+        for unit in ["login.service", "remote-fs.target"] {
+            symlink(format!("../{unit}"), wanted.join(unit)).unwrap();
+        }
         symlink("/proc/self/mounts", self.disk.join("etc/mtab")).unwrap();
         let home = self.disk.join("home/ann");
         chown(&home, Some(1000), Some(1000)).unwrap();

@@ -26,6 +26,11 @@ impl MountEntry {
     pub(crate) fn is_fuse(&self) -> bool {
         self.fs_type == "fuse" || self.fs_type == "fuseblk" || self.fs_type.starts_with("fuse.")
     }
+
+    /// Whether it waits for somebody to mount something on it.
+    pub(crate) fn is_automount(&self) -> bool {
+        self.fs_type == "autofs"
+    }
 }
 
 /// The mount on top at `mount_point`, an absolute path without symlinks.

@@ -110,6 +110,9 @@ fn clear_stale(mount_point: &Path) -> Result<()> {
     let shown = mount_point.display();
     let table = |e| Error::with_source(ErrorKind::Io, "cannot read the table of mounts", e);
     while let Some(mount) = mountinfo::top_mount(mount_point).map_err(table)? {
+        if mount.is_automount() {
+            return Ok(());
+        }
         let dead = mount.is_fuse() && is_dead(mount_point);
         if !dead {
             return Err(Error::new(
