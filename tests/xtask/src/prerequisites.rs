@@ -76,8 +76,11 @@ const KEYSTONE: SystemPackage = SystemPackage {
     name: "python3-keystonemiddleware",
     shown_by: "/usr/lib/python3/dist-packages/keystonemiddleware/__init__.py",
 };
-/// Networks of their own.
-const IPROUTE: SystemPackage = SystemPackage { name: "iproute2", shown_by: "ip" };
+/// A service manager, to boot in namespaces.
+const SYSTEMD: SystemPackage = SystemPackage { name: "systemd", shown_by: "systemd-analyze" };
+/// What every client of TLS begins with.
+const CERTIFICATES: SystemPackage =
+    SystemPackage { name: "ca-certificates", shown_by: "/etc/ssl/certs/ca-certificates.crt" };
 /// Namespaces.
 const UTIL_LINUX: SystemPackage = SystemPackage { name: "util-linux", shown_by: "unshare" };
 /// Programs from PyPI are installed by it.
@@ -92,8 +95,11 @@ pub(crate) const MOUNTS: &[SystemPackage] = &[FUSE, ATTR, ACL, SQLITE, GIT, IP];
 /// What tests of the credential store need.
 pub(crate) const CREDENTIALS: &[SystemPackage] = &[DBUS, KEYRING, GDBUS];
 
+/// What tests that boot a machine of their own need, beside networks of their own.
+pub(crate) const SERVICE: &[SystemPackage] = &[SYSTEMD, CERTIFICATES, IP, UTIL_LINUX];
+
 /// What tests with networks of their own need.
-pub(crate) const NAMESPACES: &[SystemPackage] = &[IPROUTE, UTIL_LINUX];
+pub(crate) const NAMESPACES: &[SystemPackage] = &[IP, UTIL_LINUX];
 
 /// A program from crates.io.
 #[derive(Clone, Copy, Debug)]

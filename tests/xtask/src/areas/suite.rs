@@ -40,10 +40,13 @@ pub(crate) fn mounts() -> Result<(), String> {
     pre::system(pre::MOUNTS)
 }
 
-/// The needs of the program's tests. Those of the credential store skip aloud by themselves.
+/// The needs of the program's tests. Those of the credential store, of service managers and of networks skip aloud by themselves.
 pub(crate) fn program_tests() -> Result<(), String> {
     if let Err(why) = pre::system(pre::CREDENTIALS) {
         println!("going on without a credential store: {why}");
+    }
+    if let Err(why) = pre::system(pre::SERVICE) {
+        println!("going on without a machine to boot: {why}");
     }
     mounts()
 }
