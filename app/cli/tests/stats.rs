@@ -6,8 +6,9 @@ mod common;
 mod daemon;
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use common::{World, can_mount};
 use daemon::{Daemon, api, name};
@@ -97,4 +98,36 @@ fn json_logs_are_one_object_a_line_also_by_configuration() {
         let value: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
         assert!(["timestamp", "level", "target", "message"].iter().all(|key| value[key].is_string()), "{line}");
     }
+}
+
+#[test]
+fn watching_shows_the_numbers_until_q_and_gives_the_terminal_back() {
+    if !can_mount() || Command::new("script").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: a terminal of its own takes script(1) and mounts");
+        return;
+    }
+    let world = World::new();
+    world.configure(&["a"], "");
+    let mut daemon = Daemon::start(&world);
+    let watch = world.command(&["stats", "--watch"]);
+    let line = format!("stty rows 24 cols 80; exec {} stats --watch", watch.get_program().display());
+    let mut command = Command::new("script");
+    command.args(["--quiet", "--return", "--command", &line, "/dev/null"]).env("TERM", "xterm");
+    command.envs(watch.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut keys, mut out) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let (mut shown, mut piece) = (Vec::new(), [0; 4096]);
+    let holds = |shown: &[u8], text: &str| shown.windows(text.len()).any(|w| w == text.as_bytes());
+    while !holds(&shown, "next volume") {
+        let read = out.read(&mut piece).unwrap();
+        assert!(read > 0, "it ended early: {}", String::from_utf8_lossy(&shown));
+        shown.extend(&piece[..read]);
+    }
+    keys.write_all(b"q").unwrap();
+    out.read_to_end(&mut shown).unwrap();
+    assert!(child.wait().unwrap().success());
+    // The other screen is left, and the cursor shown again.
+    let text = String::from_utf8_lossy(&shown);
+    assert!(text.contains("\u{1b}[?1049l") && text.contains("\u{1b}[?25h"), "{text:?}");
+    daemon.stop();
 }

@@ -672,24 +672,6 @@ impl Staging {
         }
     }
 
-    /// Takes one sealed segment to upload; while uploads are `held`, only one that was released by itself.
-    pub(crate) fn next_to_upload(&self, held: bool) -> Option<Arc<StagedSegment>> {
-        let mut inner = self.inner.lock();
-        let at = inner.to_upload.iter().position(|s| !held || s.state.lock().released)?;
-        Some(inner.to_upload.remove(at))
-    }
-
-    /// Whether a sealed segment waits to be taken.
-    pub(crate) fn has_to_upload(&self) -> bool {
-        !self.inner.lock().to_upload.is_empty()
-    }
-
-    /// Gives a segment back whose upload did not come about.
-    pub(crate) fn requeue(&self, segment: Arc<StagedSegment>) {
-        self.inner.lock().to_upload.insert(0, segment);
-        self.sealed.notify_one();
-    }
-
     /// A segment that is still on the local disk.
     pub(crate) fn get(&self, id: SegmentId) -> Option<Arc<StagedSegment>> {
         self.inner.lock().all.get(&id).cloned()

@@ -15,6 +15,7 @@
 mod locks;
 mod open_handles;
 mod replies;
+mod requests;
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -44,6 +45,7 @@ use tokio::sync::watch;
 use self::locks::{LockWait, set_lock};
 use self::open_handles::{HandleKind, OpenHandles};
 use self::replies::{Refuse, entries_with_attrs, join_names, reply_pieces, reply_xattr};
+use self::requests::{caller, clear_suid, handle, ino, may_keep_suid, open_flags, owned};
 use crate::convert;
 use crate::dispatch::{Asked, Dispatcher, Nature};
 use crate::features;
@@ -51,8 +53,6 @@ use crate::options::{LockScope, MountOptions};
 
 /// Inode numbers are never used again, so there is one generation.
 const GENERATION: Generation = Generation(0);
-/// Set-user-id and set-group-id.
-const SUID_SGID: u16 = 0o6000;
 /// Most bytes that one copy_file_range reply can report, in whole pages.
 const COPY_BYTES_MAX: u64 = 0xffff_f000;
 
@@ -139,45 +139,6 @@ impl<F: FileSystem> Adapter<F> {
     fn ttl(&self) -> Duration {
         self.options.cache.ttl()
     }
-}
-
-/// Who asks.
-fn caller(request: &Request) -> Caller {
-    Caller { uid: request.uid(), gid: request.gid(), pid: request.pid() }
-}
-
-/// Whether the caller may keep set-user-id bits of what it writes to. Stands in for CAP_FSETID.
-fn may_keep_suid(caller: Caller) -> bool {
-    caller.uid == 0
-}
-
-/// An owned copy of a name, for an operation that may outlive the request's buffer.
-fn owned(name: &OsStr) -> Box<[u8]> {
-    name.as_bytes().into()
-}
-
-fn ino(number: INodeNo) -> Ino {
-    Ino(number.0)
-}
-
-fn handle(number: FileHandle) -> Handle {
-    Handle(number.0)
-}
-
-/// Open flags with the decision about set-user-id bits.
-fn open_flags(caller: Caller, flags: i32) -> OpenFlags {
-    let mut open = convert::open_flags(flags);
-    open.kill_suid_sgid = open.truncate && !may_keep_suid(caller);
-    open
-}
-
-/// Clears set-user-id bits after a change of content whose request cannot ask for it.
-async fn clear_suid<F: FileSystem>(fs: &F, caller: Caller, ino: Ino) -> Result<()> {
-    if may_keep_suid(caller) || fs.getattr(ino).await?.perm & SUID_SGID == 0 {
-        return Ok(());
-    }
-    fs.setattr(caller, ino, SetAttr { kill_suid_sgid: true, ..SetAttr::default() }).await?;
-    Ok(())
 }
 
 #[allow(clippy::too_many_arguments, reason = "the signatures are the protocol crate's")]
