@@ -55,6 +55,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return cli::explain(&error),
     };
+    memory::take_no_more_than_used();
     memory::keep_private();
     let style = if cli.json { Style::Json } else { Style::Text };
     let outcome = catch_unwind(AssertUnwindSafe(|| run(cli, style))).unwrap_or_else(|_| Err(defect()));

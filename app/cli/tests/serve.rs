@@ -226,6 +226,13 @@ fn a_volume_unmounted_from_outside_is_closed_and_can_be_mounted_again() {
     daemon.stop();
 }
 
+/// The most memory that a process has had at a time.
+fn peak(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+}
+
 #[test]
 fn fifty_volumes_on_one_store_share_one_budget() {
     if !can_mount() {
@@ -263,6 +270,8 @@ fn fifty_volumes_on_one_store_share_one_budget() {
         let caches = client.caches().await.unwrap();
         assert!(caches.memory_used <= caches.memory_budget, "{caches:?}");
         assert!(caches.disk_used <= caches.disk_budget, "{caches:?}");
+        // Beside the budget: the program itself, and what its FUSE threads have room for, of which each holds one request.
+        assert!(peak(daemon.pid()) <= (64 + 5 * 50 + 64) << 20, "{} bytes", peak(daemon.pid()));
         let weights: Vec<u32> = caches.volumes.iter().map(|v| v.weight).collect();
         assert_eq!((weights.iter().max(), weights.iter().sum::<u32>()), (Some(&51), 100));
         let metrics = client.metrics().await.unwrap();

@@ -35,8 +35,7 @@ use fuser::{
 };
 use proxyfs_core::Result;
 use proxyfs_core::fs::{
-    Attr, Caller, FileKind, FileLock, FileSystem, Handle, LockKind, NAME_BYTES_MAX, NewNode, OpenFlags, SetAttr,
-    WriteFlags, XATTR_VALUE_BYTES_MAX,
+    Attr, FileKind, FileLock, FileSystem, LockKind, NAME_BYTES_MAX, NewNode, SetAttr, WriteFlags, XATTR_VALUE_BYTES_MAX,
 };
 use proxyfs_core::meter::Op;
 use proxyfs_core::types::Ino;
