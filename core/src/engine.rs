@@ -20,6 +20,9 @@ use crate::pace::Pace;
 use crate::tree::PageCache;
 use crate::volume::staging::Staging;
 
+/// Budgets beyond this are as good as this: so shares of them can be computed. In bytes.
+const BUDGET_MAX: u64 = 1 << 50;
+
 /// The process-wide engine. Volumes are opened on it.
 #[derive(Debug)]
 pub struct Engine {
@@ -69,11 +72,12 @@ impl Engine {
     /// An engine with its budget and no volume.
     #[must_use]
     pub fn new(options: &EngineOptions) -> Arc<Self> {
-        let pages = usize::try_from(options.memory_budget * PAGE_CACHE_PERCENT / 100).unwrap_or(usize::MAX);
+        let budget = options.memory_budget.min(BUDGET_MAX);
+        let pages = usize::try_from(budget * PAGE_CACHE_PERCENT / 100).unwrap_or(usize::MAX);
         Arc::new(Self {
             pages: Arc::new(PageCache::new(pages)),
             pace: Arc::new(Pace::default()),
-            memory_budget: AtomicU64::new(options.memory_budget),
+            memory_budget: AtomicU64::new(budget),
             next_tag: AtomicU32::new(1),
             volumes: AtomicU64::new(0),
             shared: Mutex::default(),
@@ -87,6 +91,7 @@ impl Engine {
 
     /// Changes the memory budget; caches shrink at once if it is smaller.
     pub fn set_memory_budget(&self, bytes: u64) {
+        let bytes = bytes.min(BUDGET_MAX);
         self.memory_budget.store(bytes, Ordering::Relaxed);
         self.pages.set_budget(usize::try_from(bytes * PAGE_CACHE_PERCENT / 100).unwrap_or(usize::MAX));
         self.divide(&self.shared.lock());
@@ -100,7 +105,8 @@ impl Engine {
     /// Gives all volumes one budget of disk, which then replaces their own. Caches shrink at once; staging shrinks as it goes up.
     pub fn set_disk_budget(&self, budget: DiskBudget) {
         let mut split = self.shared.lock();
-        split.disk = Some(budget);
+        let DiskBudget { staging, cache } = budget;
+        split.disk = Some(DiskBudget { staging: staging.min(BUDGET_MAX), cache: cache.min(BUDGET_MAX) });
         self.divide(&split);
     }
 
@@ -241,6 +247,16 @@ mod tests {
         assert_eq!((first.budget(), second.budget()), (10 << 20, 10 << 20));
         engine.leave(a);
         assert_eq!(second.budget(), 20 << 20);
+    }
+
+    #[test]
+    fn the_largest_budgets_are_divided_without_overflow() {
+        let engine = Engine::new(&EngineOptions { memory_budget: u64::MAX });
+        let (_, cache) = engine.join(1000);
+        engine.set_disk_budget(DiskBudget { staging: u64::MAX, cache: u64::MAX });
+        engine.set_memory_budget(u64::MAX);
+        assert!(cache.budget() > 1 << 40 && engine.dirty_meta_max() > 1 << 40);
+        assert!(engine.memory_budget() <= BUDGET_MAX && engine.disk_budget().unwrap().staging <= BUDGET_MAX);
     }
 
     #[test]
