@@ -143,8 +143,27 @@ impl Site {
         Self { daemon, server, runtime, world }
     }
 
+    /// A site whose server is reached by a way that can die.
+    fn behind_a_way() -> (Self, Way) {
+        let mut way = None;
+        let site = Self::new(|server| {
+            let addr = server.endpoint().trim_start_matches("http://").parse().unwrap();
+            format!("http://{}", way.insert(Way::to(addr)).addr)
+        });
+        (site, way.unwrap())
+    }
+
     fn write(&self, file: &str) {
         fs::write(self.world.path("v").join(file), vec![7; 300_000]).unwrap();
+    }
+
+    /// Writes as many files, which are uploaded over as many connections.
+    fn write_many(&self, files: u32, round: u32) {
+        (0..files).for_each(|n| self.write(&format!("warm-{round}-{n}")));
+    }
+
+    fn stop(mut self) {
+        self.daemon.stop();
     }
 }
 
@@ -196,7 +215,7 @@ fn uploads_go_on_within_seconds_once_the_store_is_back_and_the_network_says_so()
         assert!(back.elapsed() < SOON, "{:?}", back.elapsed());
         client.flush(&name("v"), quietly).await.unwrap();
     });
-    site.daemon.stop();
+    site.stop();
 }
 
 #[test]
@@ -205,21 +224,15 @@ fn connections_that_died_without_a_sign_hold_up_nothing_once_an_address_changed(
         return;
     }
     address("add");
-    let mut way = None;
-    let mut site = Site::new(|server| {
-        let addr = server.endpoint().trim_start_matches("http://").parse().unwrap();
-        format!("http://{}", way.insert(Way::to(addr)).addr)
-    });
-    let way = way.unwrap();
-    let warm = |round: u32| (0..4).for_each(|n| site.write(&format!("warm-{round}-{n}")));
-    warm(0);
+    let (site, way) = Site::behind_a_way();
+    site.write_many(4, 0);
     let took = site.runtime.block_on(async {
         let client = site.daemon.client().await;
         client.flush(&name("v"), quietly).await.unwrap();
 
         // Under way when its address goes.
         way.die();
-        warm(1);
+        site.write_many(4, 1);
         let before = way.swallowed();
         let volume = name("v");
         let flush = client.flush(&volume, quietly);
@@ -235,14 +248,14 @@ fn connections_that_died_without_a_sign_hold_up_nothing_once_an_address_changed(
         // Idle when another address comes.
         way.die();
         change_is_noticed(&client, || address("add")).await;
-        warm(2);
+        site.write_many(4, 2);
         let begin = Instant::now();
         client.flush(&name("v"), quietly).await.unwrap();
         [under_way, begin.elapsed()]
     });
     eprintln!("went on {:?} after a loss, and {:?} after a change", took[0], took[1]);
     assert!(took.iter().all(|t| *t < SOON_UNDER_LOAD), "{took:?}");
-    site.daemon.stop();
+    site.stop();
 }
 
 #[test]
@@ -250,19 +263,13 @@ fn a_way_that_dies_while_nobody_says_so_costs_one_timeout() {
     if !inside("a_way_that_dies_while_nobody_says_so_costs_one_timeout") {
         return;
     }
-    let mut way = None;
-    let mut site = Site::new(|server| {
-        let addr = server.endpoint().trim_start_matches("http://").parse().unwrap();
-        format!("http://{}", way.insert(Way::to(addr)).addr)
-    });
-    let way = way.unwrap();
-    let warm = |round: u32| (0..8).for_each(|n| site.write(&format!("warm-{round}-{n}")));
-    warm(0);
+    let (site, way) = Site::behind_a_way();
+    site.write_many(8, 0);
     let took = site.runtime.block_on(async {
         let client = site.daemon.client().await;
         client.flush(&name("v"), quietly).await.unwrap();
         way.die();
-        warm(1);
+        site.write_many(8, 1);
         let begin = Instant::now();
         client.flush(&name("v"), quietly).await.unwrap();
         begin.elapsed()
@@ -270,5 +277,5 @@ fn a_way_that_dies_while_nobody_says_so_costs_one_timeout() {
     eprintln!("went on {took:?} after a death that nobody noticed");
     // One of 25 s, not one for each connection that was kept.
     assert!(took < Duration::from_secs(45), "{took:?}");
-    site.daemon.stop();
+    site.stop();
 }
