@@ -6,10 +6,15 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use common::{World, can_mount, files};
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::Signal;
+
+/// Longest until a volume's state is told.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("paths in a temporary directory are text")
@@ -91,6 +96,35 @@ fn a_drive_in_the_background_is_asked_for_everything_and_unmounted() {
     for file in files(&store) {
         assert!(world.ok(&["dump", text(&file)]).json()["what"].is_string());
     }
+}
+
+#[test]
+fn the_overview_tells_of_a_store_that_fails_until_it_no_longer_does() {
+    if !can_mount() {
+        return;
+    }
+    let world = World::new();
+    let (drive, store) = (world.dir("drive"), world.path("s"));
+    world.ok(&["volume", "create", "v", "--store", &world.url("s"), "-o", "max_flush_time=100ms"]);
+    world.ok(&["mount", "v", text(&drive), "--daemon"]);
+    let says = |word: &str| {
+        let deadline = Instant::now() + PATIENCE;
+        while !world.ok(&["status"]).out.contains(word) {
+            assert!(Instant::now() < deadline, "it never says {word}: {:?}", world.ok(&["status"]));
+            thread::sleep(Duration::from_millis(100));
+        }
+    };
+    says("online");
+    // As when its disk is pulled out.
+    fs::rename(&store, world.path("away")).unwrap();
+    fs::write(drive.join("a"), "kept").unwrap();
+    says("failing");
+    let said = world.ok(&["status"]).out;
+    assert!(said.contains("v: ") && said.contains("does not exist; create it"), "{said}");
+    fs::rename(world.path("away"), &store).unwrap();
+    says("online");
+    world.ok(&["flush", "v"]);
+    world.ok(&["unmount", text(&drive)]);
 }
 
 #[test]

@@ -110,16 +110,30 @@ fn overview(volumes: &[Value]) -> String {
         let text = |key: &str| v["volume"][key].as_str().unwrap_or("-").to_owned();
         let waiting = v["volume"]["waiting_bytes"].as_u64().map_or_else(|| "-".to_owned(), about_size);
         let place = v["mount_point"].as_str().or_else(|| v["state"].as_str()).unwrap_or("-").to_owned();
-        vec![name.to_owned(), place, text("connection"), waiting]
+        // A store that answers, and refuses, is no less of a trouble than one that is away.
+        let store = if text("connection") == "online" && problem_of(v).is_some() {
+            "failing".to_owned()
+        } else {
+            text("connection")
+        };
+        vec![name.to_owned(), place, store, waiting]
     });
     let mut out = table(&std::iter::once(head).chain(rows).collect::<Vec<_>>());
     for volume in volumes {
         let name = volume["name"].as_str().or_else(|| volume["store"].as_str()).unwrap_or("");
+        if let Some(problem) = problem_of(volume) {
+            out.push_str(&format!("\n{name}: {problem}; it is tried again"));
+        }
         if let Some(held) = held_of(volume) {
             out.push_str(&format!("\n{name}: {}; proxyfs status {name} says more", sentence(&held)));
         }
     }
     out
+}
+
+/// What fails at present: of a mounted volume, or of one that is tried to be mounted.
+fn problem_of(volume: &Value) -> Option<&str> {
+    volume["volume"]["problem"].as_str().or_else(|| volume["problem"].as_str())
 }
 
 fn held_of(volume: &Value) -> Option<HeldData> {
