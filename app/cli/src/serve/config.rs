@@ -161,7 +161,7 @@ pub(crate) fn load_if_there(file: &Path) -> Outcome<Config> {
     if file.exists() { load(file) } else { Ok(Config::default()) }
 }
 
-/// Reads a text; of all mistakes the first in the text.
+/// Reads a text; of all mistakes the first in the text, but what is missing after what is wrong.
 pub(crate) fn understand(text: &str) -> Result<Config, Mistake> {
     let document = parse(text)?;
     let mut reader = Reader::default();
@@ -228,7 +228,7 @@ impl Reader {
                 drop(fill(&mut prices, PRICES, &inside, mistakes));
                 if prices.source.is_empty() {
                     let advice = "write source = \"NAME AND DATE OF THE PRICE LIST\"";
-                    mistakes.push(Mistake::new(section.at(), "the prices have no `source`", advice));
+                    mistakes.push(Mistake::missing(section.at(), "the prices have no `source`", advice));
                 }
                 config.prices = Some(prices);
             }
@@ -245,7 +245,7 @@ impl Reader {
                 let places = fill(&mut store, STORE, &inside, &mut self.mistakes);
                 if store.url.is_none() && !places.contains_key("url") {
                     let why = format!("store {} has no `url`", entry.name);
-                    self.mistakes.push(Mistake::new(entry.at(), why, "write url = \"s3://BUCKET\" or \"file:///DIR\""));
+                    self.mistakes.push(Mistake::missing(entry.at(), why, "write url = \"s3://BUCKET\" or \"file:///DIR\""));
                 }
             }
             Err(mistake) => self.mistakes.push(mistake),
@@ -299,7 +299,7 @@ impl Reader {
             }
             self.config.volumes.insert(draft.name, volume);
         }
-        match self.mistakes.into_iter().min_by_key(|m| m.at) {
+        match self.mistakes.into_iter().min_by_key(|m| (m.missing, m.at)) {
             Some(first) => Err(first),
             None => Ok(self.config),
         }
@@ -310,7 +310,7 @@ impl Reader {
         let VolumeDraft { store, prefix, credentials, mount_point, label } = draft.draft.clone();
         let Some(store) = store else {
             let why = format!("volume {} has no `store`", draft.name);
-            return Err(Mistake::new(
+            return Err(Mistake::missing(
                 at("store"),
                 why,
                 "write store = \"URL\", or the name of a section [stores.NAME]",
@@ -577,8 +577,16 @@ mod tests {
 
     #[test]
     fn the_first_of_several_mistakes_is_named() {
-        let mistake = understand("[volumes.a]\n[cache]\nx = 1\n").unwrap_err();
-        assert!(mistake.why.contains("no `store`"), "{mistake:?}");
+        let mistake = understand("[log]\ny = 1\n[cache]\nx = 1\n").unwrap_err();
+        assert!(mistake.why.contains("no key `y`"), "{mistake:?}");
+        let mistake = understand("[volumes.a]\n[volumes.b]\n").unwrap_err();
+        assert!(mistake.why.contains("volume a has no `store`"), "{mistake:?}");
+    }
+
+    #[test]
+    fn a_misspelt_key_is_named_rather_than_the_one_it_leaves_missing() {
+        let mistake = understand("[volumes.a]\nstroe = \"file:///a\"\n").unwrap_err();
+        assert!(mistake.why.contains("no key `stroe`") && mistake.advice.contains("`store`"), "{mistake:?}");
     }
 
     #[test]

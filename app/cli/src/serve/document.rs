@@ -17,11 +17,17 @@ pub(crate) struct Mistake {
     pub(crate) why: String,
     /// What to write instead.
     pub(crate) advice: String,
+    /// Whether something is not there, which may be what a misspelt neighbour was meant to be.
+    pub(crate) missing: bool,
 }
 
 impl Mistake {
     pub(crate) fn new(at: usize, why: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { at, why: why.into(), advice: advice.into() }
+        Self { at, why: why.into(), advice: advice.into(), missing: false }
+    }
+
+    pub(crate) fn missing(at: usize, why: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { missing: true, ..Self::new(at, why, advice) }
     }
 }
 
