@@ -190,6 +190,15 @@ pub struct DirEntry {
     pub attr: Option<Attr>,
 }
 
+/// An entry as its directory keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedEntry {
+    /// Name in bytes, spelt as when the entry was made; on a case-insensitive volume others may have asked for it otherwise.
+    pub name: Bytes,
+    /// Attributes of the entry's inode.
+    pub attr: Attr,
+}
+
 /// How `setxattr` treats an existing attribute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum XattrMode {
@@ -296,6 +305,21 @@ pub trait FileSystem: Send + Sync + 'static {
 
     /// Finds `name` in a directory; `.` and `..` are understood.
     fn lookup(&self, parent: Ino, name: &[u8]) -> impl Future<Output = Result<Attr>> + Send;
+
+    /// As [`FileSystem::lookup`], with the name as the entry has it; `.` and `..` are given back as they are.
+    ///
+    /// What is provided is right where names are found only as they are spelt.
+    fn find(&self, parent: Ino, name: &[u8]) -> impl Future<Output = Result<NamedEntry>> + Send {
+        async move {
+            let attr = self.lookup(parent, name).await?;
+            Ok(NamedEntry { name: Bytes::copy_from_slice(name), attr })
+        }
+    }
+
+    /// Entries whose names come after `after` (whether or not that is there; `None`: from the start), in the order of the
+    /// names' bytes (folded on a case-insensitive volume), some tens to some hundreds; empty at the end. `.` and `..` are left
+    /// out. A removed directory has none. Access times stay as they are.
+    fn entries_after(&self, dir: Ino, after: Option<&[u8]>) -> impl Future<Output = Result<Vec<NamedEntry>>> + Send;
 
     /// Attributes of an inode.
     fn getattr(&self, ino: Ino) -> impl Future<Output = Result<Attr>> + Send;

@@ -38,7 +38,7 @@ pub mod xattr;
 pub use attrs::{getattr, readlink, relatime, setattr, touch_atime};
 pub use create::{Created, create, make_root, mkdir, mknod, symlink, tmpfile};
 pub use data::{fallocate, share_range, truncate, write_extent};
-pub use dir::{Entry, lookup, readdir_page};
+pub use dir::{Entry, entries_after, find_named, lookup, readdir_page};
 pub use extents::{Mapped, Source, map_range, seek_data, seek_hole};
 pub use link::{Removed, link, rmdir, unlink};
 pub use orphan::{ReapProgress, orphans, reap_step};

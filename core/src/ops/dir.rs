@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use crate::error::{Error, ErrorKind};
 use crate::format::{Dirent, InodeRecord, Key, keys};
-use crate::fs::{Attr, FileKind};
+use crate::fs::{Attr, FileKind, NamedEntry};
 use crate::kv::{KvRead, OpError, OpResult, Txn};
 use crate::types::Ino;
 
@@ -41,6 +41,38 @@ pub fn lookup(kv: &dyn KvRead, cx: &OpCx, parent: Ino, name: &[u8]) -> OpResult<
         _ => get(kv, cx, parent, name)?.ino,
     };
     Ok(inode::attr(&inode::load(kv, ino)?, ino))
+}
+
+/// As [`lookup`], with the name as it was given when the entry was made.
+///
+/// # Errors
+/// As [`lookup`].
+pub fn find_named(kv: &dyn KvRead, cx: &OpCx, parent: Ino, name: &[u8]) -> OpResult<NamedEntry> {
+    let attr = lookup(kv, cx, parent, name)?;
+    let name = match find(kv, cx, parent, name)? {
+        Some(entry) => entry.name(&name::key_name(cx, name)).to_vec(),
+        None => name.to_vec(),
+    };
+    Ok(NamedEntry { name: name.into(), attr })
+}
+
+/// Up to `entries_max` entries after the one that is named `after`, or after where it would be, with their attributes.
+///
+/// # Errors
+/// As [`readdir_page`].
+pub fn entries_after(
+    kv: &dyn KvRead,
+    cx: &OpCx,
+    ino: Ino,
+    after: Option<&[u8]>,
+    entries_max: usize,
+) -> OpResult<Vec<NamedEntry>> {
+    if inode::load_dir(kv, ino)?.nlink == 0 {
+        return Ok(Vec::new());
+    }
+    let after = after.map(|name| name::key_name(cx, name));
+    let found = readdir_page(kv, ino, after.as_deref(), entries_max, true)?;
+    Ok(found.into_iter().filter_map(|e| Some(NamedEntry { name: e.display.into(), attr: e.attr? })).collect())
 }
 
 /// Up to `entries_max` entries after the one whose key name is `after` (from the start for `None`), in byte order of the
@@ -240,5 +272,25 @@ mod tests {
         world.ok(|tx, cx, _| crate::ops::unlink(tx, cx, Ino::ROOT, "README \u{c4}".as_bytes()));
         assert_eq!(world.names(Ino::ROOT), "");
         world.check();
+    }
+
+    #[test]
+    fn pages_go_on_after_any_spelling_of_a_name_and_after_one_that_is_gone() {
+        let mut world = World::new(true);
+        for name in ["Delta", "alpha", "CHARLIE", "bravo"] {
+            world.mkfile(Ino::ROOT, name);
+        }
+        let page = |world: &World, after: Option<&str>, entries_max| -> String {
+            let found = entries_after(&world.kv, &world.cx, Ino::ROOT, after.map(str::as_bytes), entries_max)
+                .expect("resident");
+            found.iter().map(|e| String::from_utf8_lossy(&e.name).into_owned()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(page(&world, None, 2), "alpha bravo");
+        assert_eq!(page(&world, Some("BRAVO"), 9), "CHARLIE Delta");
+        assert_eq!(page(&world, Some("bz"), 1), "CHARLIE");
+        assert_eq!(page(&world, Some("delta"), 9), "");
+        let found = find_named(&world.kv, &world.cx, Ino::ROOT, b"charlie").expect("resident");
+        assert_eq!((found.name.as_ref(), found.attr.ino), (&b"CHARLIE"[..], world.find(Ino::ROOT, "charlie").unwrap()));
+        assert_eq!(find_named(&world.kv, &world.cx, Ino::ROOT, b"..").expect("resident").name.as_ref(), b"..");
     }
 }

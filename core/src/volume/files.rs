@@ -10,8 +10,8 @@ use bytes::Bytes;
 use crate::changes::ChangeFeed;
 use crate::error::{ErrorKind, Result};
 use crate::fs::{
-    Attr, Caller, DirEntry, FallocateMode, FileKind, FileLock, FileSystem, Handle, LockFamily, LockKind, NewNode,
-    OpenFlags, RenameMode, SeekWhence, SetAttr, StatFs, WriteFlags, XattrMode,
+    Attr, Caller, DirEntry, FallocateMode, FileKind, FileLock, FileSystem, Handle, LockFamily, LockKind, NamedEntry,
+    NewNode, OpenFlags, RenameMode, SeekWhence, SetAttr, StatFs, WriteFlags, XattrMode,
 };
 use crate::kv::{KvRead, OpResult};
 use crate::locks::LockOwner;
@@ -177,6 +177,19 @@ impl FileSystem for Volume {
     async fn lookup(&self, parent: Ino, name: &[u8]) -> Result<Attr> {
         let cx = self.shared.op_cx(Caller::default());
         self.shared.view(|kv| ops::lookup(kv, &cx, parent, name)).await
+    }
+
+    async fn find(&self, parent: Ino, name: &[u8]) -> Result<NamedEntry> {
+        let cx = self.shared.op_cx(Caller::default());
+        self.shared.view(|kv| ops::find_named(kv, &cx, parent, name)).await
+    }
+
+    async fn entries_after(&self, dir: Ino, after: Option<&[u8]>) -> Result<Vec<NamedEntry>> {
+        let cx = self.shared.op_cx(Caller::default());
+        match self.shared.view(|kv| ops::entries_after(kv, &cx, dir, after, ENTRIES_PER_READ)).await {
+            Err(error) if error.kind() == ErrorKind::Stale && self.shared.follower.has_departed(dir) => Ok(Vec::new()),
+            other => other,
+        }
     }
 
     async fn getattr(&self, ino: Ino) -> Result<Attr> {

@@ -21,8 +21,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use proxyfs_core::env::Clock;
 use proxyfs_core::fs::{
-    Attr, Caller, DirEntry, FallocateMode, FileLock, FileSystem, Handle, LockFamily, LockKind, NewNode, OpenFlags,
-    RenameMode, SeekWhence, SetAttr, StatFs, WriteFlags, XattrMode,
+    Attr, Caller, DirEntry, FallocateMode, FileLock, FileSystem, Handle, LockFamily, LockKind, NamedEntry, NewNode,
+    OpenFlags, RenameMode, SeekWhence, SetAttr, StatFs, WriteFlags, XattrMode,
 };
 use proxyfs_core::types::{Ino, Timestamp};
 use proxyfs_core::{ErrorKind, Result};
@@ -163,6 +163,10 @@ impl FileSystem for Model {
 
     async fn lookup(&self, parent: Ino, name: &[u8]) -> Result<Attr> {
         self.state.lock().lookup(parent, name)
+    }
+
+    async fn entries_after(&self, dir: Ino, after: Option<&[u8]>) -> Result<Vec<NamedEntry>> {
+        self.state.lock().entries_after(dir, after)
     }
 
     async fn getattr(&self, ino: Ino) -> Result<Attr> {

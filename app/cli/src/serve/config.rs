@@ -245,7 +245,11 @@ impl Reader {
                 let places = fill(&mut store, STORE, &inside, &mut self.mistakes);
                 if store.url.is_none() && !places.contains_key("url") {
                     let why = format!("store {} has no `url`", entry.name);
-                    self.mistakes.push(Mistake::missing(entry.at(), why, "write url = \"s3://BUCKET\" or \"file:///DIR\""));
+                    self.mistakes.push(Mistake::missing(
+                        entry.at(),
+                        why,
+                        "write url = \"s3://BUCKET\" or \"file:///DIR\"",
+                    ));
                 }
             }
             Err(mistake) => self.mistakes.push(mistake),

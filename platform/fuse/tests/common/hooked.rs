@@ -83,6 +83,8 @@ impl FileSystem for Hooked {
     delegate! {
         statfs() -> StatFs;
         lookup(parent: Ino, name: &[u8]) -> Attr;
+        find(parent: Ino, name: &[u8]) -> NamedEntry;
+        entries_after(dir: Ino, after: Option<&[u8]>) -> Vec<NamedEntry>;
         getattr(ino: Ino) -> Attr;
         setattr(caller: Caller, ino: Ino, set: SetAttr) -> Attr;
         readlink(ino: Ino) -> Bytes;

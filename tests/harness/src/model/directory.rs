@@ -58,6 +58,12 @@ impl Directory {
         }
     }
 
+    /// Names after `after` with their inodes, in the order of their bytes; without `.` and `..`.
+    pub(super) fn named_after(&self, after: Option<&[u8]>) -> impl Iterator<Item = (&[u8], Ino)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.by_name.range::<[u8], _>((from, Bound::Unbounded)).map(|(name, (ino, _))| (name.as_slice(), *ino))
+    }
+
     /// Names after `cookie` with their inodes and cookies, in cookie order; without `.` and `..`.
     pub(super) fn after(&self, cookie: u64) -> impl Iterator<Item = (u64, &[u8], Ino)> {
         self.by_cookie

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use proxyfs_core::fs::{
-    Attr, Caller, DirEntry, FILE_BYTES_MAX, FallocateMode, FileKind, Handle, OpenFlags, SeekWhence, WriteFlags,
+    Attr, Caller, DirEntry, FILE_BYTES_MAX, FallocateMode, FileKind, Handle, NamedEntry, OpenFlags, SeekWhence,
+    WriteFlags,
 };
 use proxyfs_core::types::{Ino, Timestamp};
 use proxyfs_core::{ErrorKind, Result};
@@ -219,6 +220,17 @@ impl State {
             .collect::<Result<_>>()?;
         self.inode_mut(ino)?.touch_access(now);
         Ok(entries)
+    }
+
+    /// A removed directory has no entries.
+    pub(super) fn entries_after(&self, ino: Ino, after: Option<&[u8]>) -> Result<Vec<NamedEntry>> {
+        let dir = self.dir(ino)?;
+        if self.inode(ino)?.nlink == 0 {
+            return Ok(Vec::new());
+        }
+        let named =
+            |(name, ino): (&[u8], Ino)| Ok(NamedEntry { name: Bytes::copy_from_slice(name), attr: self.attr(ino)? });
+        dir.named_after(after).take(READDIR_ENTRIES).map(named).collect()
     }
 
     pub(super) fn releasedir(&mut self, handle: Handle) -> Result<()> {

@@ -9,8 +9,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use proxyfs_core::fs::{
-    Attr, Caller, DirEntry, FallocateMode, FileKind, FileLock, FileSystem, Handle, LockFamily, NewNode, OpenFlags,
-    RenameMode, SeekWhence, SetAttr, SetTime, StatFs, WriteFlags, XattrMode,
+    Attr, Caller, DirEntry, FallocateMode, FileKind, FileLock, FileSystem, Handle, LockFamily, NamedEntry, NewNode,
+    OpenFlags, RenameMode, SeekWhence, SetAttr, SetTime, StatFs, WriteFlags, XattrMode,
 };
 use proxyfs_core::types::{Ino, Timestamp};
 use proxyfs_core::{Error, ErrorKind, Result};
@@ -247,6 +247,22 @@ impl FileSystem for RealDir {
 
     async fn lookup(&self, parent: Ino, name: &[u8]) -> Result<Attr> {
         self.state.lock().made(parent, name)
+    }
+
+    async fn entries_after(&self, dir: Ino, after: Option<&[u8]>) -> Result<Vec<NamedEntry>> {
+        let handle = self.opendir(Caller::default(), dir).await?;
+        let mut listed: Vec<DirEntry> = Vec::new();
+        loop {
+            let more = self.readdir(handle, listed.last().map_or(0, |e| e.cookie), true).await?;
+            if more.is_empty() {
+                break;
+            }
+            listed.extend(more);
+        }
+        self.releasedir(handle).await?;
+        listed.retain(|e| after.is_none_or(|after| *e.name > *after));
+        listed.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(listed.into_iter().filter_map(|e| Some(NamedEntry { name: e.name, attr: e.attr? })).collect())
     }
 
     async fn getattr(&self, ino: Ino) -> Result<Attr> {

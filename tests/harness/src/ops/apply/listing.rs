@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use proxyfs_core::Result;
-use proxyfs_core::fs::{DirEntry, FileSystem, Handle};
+use proxyfs_core::fs::{DirEntry, FileSystem, Handle, NamedEntry};
 use proxyfs_core::types::Ino;
 
 use super::super::outcome::{EntryView, Reply};
@@ -37,6 +37,12 @@ impl<F: FileSystem> Run<'_, F> {
         if !dots_first || entries.iter().any(|e| e.cookie == 0) {
             return Ok(Reply::Checked(vec!["dots are not first, or a cookie is 0".to_owned()]));
         }
+        if with_attrs {
+            let wrong = self.compare_with_pages(ino, &entries[2..]).await?;
+            if !wrong.is_empty() {
+                return Ok(Reply::Checked(wrong));
+            }
+        }
         // Numbers for inodes are given out in the order of names, which is the same on both sides.
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         let view = |entry: DirEntry| EntryView {
@@ -45,6 +51,24 @@ impl<F: FileSystem> Run<'_, F> {
             attr: entry.attr.map(|attr| self.slots.view(&attr)),
         };
         Ok(Reply::Entries(entries.into_iter().map(view).collect()))
+    }
+
+    /// What is wrong with the pages of [`FileSystem::entries_after`], given what a stream lists.
+    async fn compare_with_pages(&self, ino: Ino, listed: &[DirEntry]) -> Result<Vec<String>> {
+        let mut paged: Vec<NamedEntry> = Vec::new();
+        loop {
+            let after = paged.last().map(|entry| entry.name.clone());
+            let page = self.fs.entries_after(ino, after.as_deref()).await?;
+            if page.is_empty() {
+                break;
+            }
+            paged.extend(page);
+        }
+        let mut expected: Vec<(&[u8], Ino)> =
+            listed.iter().filter_map(|e| Some((e.name.as_ref(), e.attr.as_ref()?.ino))).collect();
+        expected.sort_unstable();
+        let found: Vec<(&[u8], Ino)> = paged.iter().map(|e| (e.name.as_ref(), e.attr.ino)).collect();
+        if found == expected { Ok(Vec::new()) } else { Ok(vec![format!("pages of {found:?}, listed {expected:?}")]) }
     }
 
     async fn opendir(&mut self, target: &Target, slot: u8) -> Result<Reply> {

@@ -58,6 +58,10 @@ impl<F: FileSystem> Run<'_, F> {
             Op::Lookup { path } => {
                 let at = self.walk(path).await?;
                 let attr = self.fs.lookup(at.dir, &at.name).await?;
+                let found = self.fs.find(at.dir, &at.name).await?;
+                if found.name != at.name || found.attr.ino != attr.ino {
+                    return Ok(Reply::Checked(vec![format!("looked up {attr:?}, found {found:?}")]));
+                }
                 Ok(Reply::Attr(self.slots.view(&attr)))
             }
             _ => Ok(Reply::Skipped),
