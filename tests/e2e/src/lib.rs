@@ -13,6 +13,7 @@ pub mod network;
 mod refusal;
 mod s3;
 pub mod scenarios;
+pub mod shared_store;
 pub mod stores;
 pub mod tree;
 mod wait;

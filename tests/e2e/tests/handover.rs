@@ -1,4 +1,4 @@
-//! Two daemons on two machines and one volume over S3: the owner dies or is cut off, the other takes over, nothing is lost.
+//! Two daemons on two machines and one volume over S3 (the harness's server, or SeaweedFS if `PROXYFS_WEED` names it): the owner dies or is cut off, the other takes over, nothing is lost.
 //!
 //! The machines are network namespaces ([`proxyfs_e2e::network`]), so that a cut is one: packets vanish, and both sides go on. The volume has
 //! tier `store`. Each round: a load with and without syncs on the owner; the cut; the other takes over and finds every synced call;
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use proxyfs_e2e::ledger::{Found, Ledger};
 use proxyfs_e2e::network::{Machine, Network, PREPARE};
+use proxyfs_e2e::shared_store::{SharedStore, WEED_VARIABLE};
 use proxyfs_e2e::{Daemon, Home, S3Process, is_mounted, namespace, wait_until};
 use serde_json::Value;
 
@@ -78,21 +79,20 @@ impl Drop for Host {
 struct Lab {
     one: Host,
     two: Host,
-    _server: S3Process,
+    store: SharedStore,
     network: Network,
-    objects: PathBuf,
     _scratch: tempfile::TempDir,
 }
 
 impl Lab {
     fn new(program: &Path, server: &Path, network: Network) -> Result<Self> {
         let scratch = tempfile::tempdir()?;
-        let objects = scratch.path().join("objects");
-        let mut server = S3Process::start_in(&network, server, &objects)?;
-        let url = server.url("bucket", "p")?;
+        let weed = std::env::var_os(WEED_VARIABLE).map(PathBuf::from);
+        let mut store = SharedStore::start(&network, server, weed.as_deref(), &scratch.path().join("store"))?;
+        let (url, [access_key, secret_key]) = store.place()?;
         let host = |name: &str, machine| -> Result<Host> {
             let home = Home::new(&scratch.path().join(name), program)?.in_network(&network.machine(machine));
-            let home = home.with_credentials(&server.access_key, &server.secret_key);
+            let home = home.with_credentials(&access_key, &secret_key);
             let point = scratch.path().join(format!("{name}-m"));
             fs::create_dir(&point)?;
             Ok(Host { home, daemon: None, point })
@@ -106,38 +106,20 @@ impl Lab {
         one.start()?;
         two.start()?;
         one.mount(&[])?;
-        Ok(Self { one, two, _server: server, network, objects: objects.join("bucket/p"), _scratch: scratch })
+        Ok(Self { one, two, store, network, _scratch: scratch })
     }
 
     fn logs(&self) -> String {
         format!("--- daemon one\n{}\n--- daemon two\n{}", self.one.log(), self.two.log())
     }
 
-    /// Names of the objects of a kind, below the volume's prefix.
-    fn names(&self, kind: &str) -> Result<BTreeSet<String>> {
-        let mut found = BTreeSet::new();
-        let mut left = vec![self.objects.join(kind)];
-        while let Some(dir) = left.pop() {
-            let Ok(entries) = fs::read_dir(&dir) else { continue };
-            for entry in entries {
-                let path = entry?.path();
-                if path.is_dir() {
-                    left.push(path);
-                } else if let Ok(name) = path.strip_prefix(&self.objects) {
-                    found.insert(name.to_string_lossy().into_owned());
-                }
-            }
-        }
-        Ok(found)
-    }
-
     /// The epochs of all heads from `seq` on.
     fn epochs_from(&self, seq: u64) -> Result<BTreeSet<u64>> {
         let mut epochs = BTreeSet::new();
-        for name in self.names("head")? {
+        for name in self.store.names("head")? {
             let number = name.rsplit('/').next().and_then(|n| u64::from_str_radix(n, 16).ok());
             if number.context("the number of a head")? >= seq {
-                let path = self.objects.join(&name).display().to_string();
+                let path = self.store.file(&name)?.display().to_string();
                 let head = self.two.home.ask(&["dump", &path])?;
                 epochs.insert(number_at(&head, &["content", "content", "epoch"])?);
             }
@@ -326,7 +308,7 @@ fn cut_off(lab: &mut Lab, round: u64) -> Result<Found> {
         check_taken(lab, ledgers, round)?;
         let went_on = || ledgers.iter().zip(&at).all(|(l, at)| l.answered() >= at + AFTER_CUT);
         ensure!(wait_until(PATIENCE, went_on), "the load did not go on while its owner was cut off");
-        let published = |lab: &Lab| -> Result<_> { Ok((lab.names("log")?, lab.names("meta")?)) };
+        let published = |lab: &Lab| -> Result<_> { Ok((lab.store.names("log")?, lab.store.names("meta")?)) };
         let old = |names: &BTreeSet<String>| -> BTreeSet<String> {
             names.iter().filter(|n| epoch_of(n).is_none_or(|e| e < epoch)).cloned().collect()
         };

@@ -3,8 +3,11 @@
 //! A store whose programs are missing and cannot be had is skipped aloud. `PROXYFS_TEST_STORES` names the stores to run, by default all;
 //! `PROXYFS_TEST_SCENARIOS` a part of the names of the scenarios to run.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use proxyfs_e2e::scenarios::{ALL, Lab, Server};
+use proxyfs_e2e::shared_store::WEED_VARIABLE;
 use proxyfs_e2e::stores::{Conditional, RealStore, StoreKind};
 
 use super::{RustTests, minutes, suite};
@@ -77,7 +80,18 @@ fn one(session: &Session, kind: StoreKind) -> Result<Tally> {
         anyhow::ensure!(!process::interrupted(), "interrupted");
     }
     tally.add(store_suite(session, kind, &mut store)?);
+    if let (StoreKind::Seaweed, Some(program)) = (kind, &program) {
+        drop(store);
+        tally.add(handover(session, program)?);
+    }
     Ok(tally)
+}
+
+/// The rounds of hand-over between two machines, over SeaweedFS instead of the harness's server.
+fn handover(session: &Session, weed: &Path) -> Result<Tally> {
+    let tests = RustTests { only: Some("handover"), limit: minutes(40), ..RustTests::of("proxyfs-e2e") };
+    let tests = tests.alone().programs().needs(suite::mounts);
+    suite::run_with(session, &tests, &[(WEED_VARIABLE, weed.display().to_string())])
 }
 
 /// The suite that every kind of store passes, on this one. It makes its bucket if no scenario has.
