@@ -27,15 +27,16 @@ use crate::reparse as buffers;
 use crate::status::Status;
 use crate::time;
 
-pub use create::CreateWish;
+pub use create::{Cleanup, CreateWish};
 pub use data::WriteAt;
-pub use meta::{Basic, Security};
+pub use dir::Listed;
+pub use meta::{Basic, Security, VolumeInfo};
 pub use streams::StreamInfo;
 
 /// Symlinks that are followed to learn whether one leads to a directory.
 const SYMLINKS_MAX: usize = 16;
 /// Windows counts what is allocated in units of this many bytes.
-const ALLOCATION_UNIT: u64 = 4096;
+pub(crate) const ALLOCATION_UNIT: u64 = 4096;
 
 /// An answer, or the status to give.
 pub type Answer<T> = std::result::Result<T, Status>;

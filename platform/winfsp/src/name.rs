@@ -118,7 +118,7 @@ fn is_device(name: &[u16]) -> bool {
         stem.strip_prefix(*device)
             .is_some_and(|n| matches!(n, "\u{b9}" | "\u{b2}" | "\u{b3}") || matches!(n.as_bytes(), [b'1'..=b'9']))
     };
-    DEVICES.contains(&stem.as_str()) || NUMBERED.iter().any(|device| numbered(&device))
+    DEVICES.contains(&stem.as_str()) || NUMBERED.iter().any(numbered)
 }
 
 #[cfg(test)]

@@ -158,6 +158,12 @@ pub(crate) const AREAS: &[Area] = &[
         |w| w.has("platform/fuse/tests"),
         RustTests::of("proxyfs-fuse").needs(suite::mounts),
     ),
+    Area::rust(
+        "winfsp",
+        "the adapter to Windows, as far as it is the same everywhere",
+        |w| w.has_member("proxyfs-winfsp"),
+        RustTests::of("proxyfs-winfsp"),
+    ),
     Area::custom(
         "control",
         "the management interface: who may ask, bad requests, every call, its OpenAPI document",

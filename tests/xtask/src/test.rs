@@ -103,7 +103,7 @@ fn timed(name: &'static str, work: impl FnOnce() -> Result<Tally>) -> Result<Don
         Err(error) if process::interrupted() => return Err(error),
         Err(error) => {
             println!("{error:#}");
-            Tally::fail(format!("{name}: {error}"))
+            Tally::fail(format!("{name}: {error:#}"))
         }
         Ok(tally) => tally,
     };

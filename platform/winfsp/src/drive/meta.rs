@@ -122,7 +122,7 @@ impl<F: FileSystem> Drive<F> {
     }
 
     pub(super) async fn keep_security(&self, attr: &Attr, security: &StoredSecurity) -> Answer<()> {
-        fn wanted<T: PartialEq>(now: T, then: T) -> Option<T> {
+        fn wanted<T: Copy + PartialEq>(now: T, then: T) -> Option<T> {
             (now != then).then_some(then)
         }
         let set = SetAttr {

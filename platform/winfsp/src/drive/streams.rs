@@ -4,9 +4,10 @@ use bytes::Bytes;
 use proxyfs_core::fs::{FileKind, FileSystem, SetAttr, SetTime};
 use proxyfs_core::types::Ino;
 
-use super::{Answer, Drive, Open};
+use super::{Answer, Drive, Open, Place};
 use crate::meta as kept;
 use crate::name;
+use crate::path::Path;
 use crate::status::Status;
 
 /// A stream as Windows lists it.
@@ -34,6 +35,14 @@ impl<F: FileSystem> Drive<F> {
             }
         }
         Ok(found)
+    }
+
+    /// Whether the stream of a path is there, on the file that was found by it.
+    pub async fn has_stream(&self, place: &Place, path: &Path) -> Answer<bool> {
+        match &path.stream {
+            Some(stream) => Ok(self.find_stream(place.entry.attr.ino, stream).await?.is_some()),
+            None => Ok(true),
+        }
     }
 
     /// The attribute that keeps a stream, whose name is found in any case.

@@ -1,3 +1,5 @@
+//! The drive over the reference model: names, dispositions, attributes, streams, deletes and renames as Windows asks for them.
+
 use std::future::Future;
 use std::task::{Context, Poll, Waker};
 
@@ -418,7 +420,7 @@ fn symlinks_are_reparse_points_both_ways() {
         let info = now(world.drive.info(&made.open)).unwrap();
         let expected = fa::REPARSE_POINT | if directory { fa::DIRECTORY } else { 0 };
         assert_eq!(info.attributes, expected, "{at}");
-        let ino = now(fs.lookup(Ino::ROOT, at[1..].as_bytes())).unwrap();
+        let ino = now(fs.lookup(Ino::ROOT, &at.as_bytes()[1..])).unwrap();
         assert_eq!(ino.kind, FileKind::Symlink);
         assert_eq!(now(fs.readlink(ino.ino)).unwrap(), target.as_bytes());
         assert_eq!(now(world.drive.reparse(&made.open)).unwrap(), buffers::of_symlink(target.as_bytes()));
@@ -427,7 +429,7 @@ fn symlinks_are_reparse_points_both_ways() {
         let refused = now(world.drive.delete_reparse(&made.open, &path(at), &other));
         assert_eq!(refused, Err(Status::IO_REPARSE_TAG_MISMATCH));
         now(world.drive.delete_reparse(&made.open, &path(at), &buffers::of_symlink(b"x")[..8])).unwrap();
-        let plain = now(fs.lookup(Ino::ROOT, at[1..].as_bytes())).unwrap();
+        let plain = now(fs.lookup(Ino::ROOT, &at.as_bytes()[1..])).unwrap();
         assert_eq!(plain.kind, if directory { FileKind::Dir } else { FileKind::File });
         assert_eq!(now(world.drive.reparse(&made.open)), Err(Status::NOT_A_REPARSE_POINT));
     }
