@@ -257,10 +257,11 @@ impl Machine {
         }
     }
 
-    /// What its console and the log of its service show.
+    /// What its console and the logs of its services show.
     fn console(&self) -> String {
         let read = |path: &str| fs::read_to_string(self.disk.join(path)).unwrap_or_default();
-        format!("console:\n{}\nlog:\n{}", read("console"), read("var/log/proxyfs"))
+        let own = read("home/ann/log");
+        format!("console:\n{}\nlog:\n{}\nann's log:\n{own}", read("console"), read("var/log/proxyfs"))
     }
 
     /// Shuts it down in good order.
