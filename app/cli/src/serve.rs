@@ -20,6 +20,7 @@ mod keys;
 mod manual;
 mod metrics;
 mod notify;
+mod regain;
 mod reload;
 mod wake;
 

@@ -91,7 +91,9 @@ impl Site {
     /// Waits until the service is another process than `before` and its volume is mounted.
     fn until_started_anew(&self, before: &str) {
         let script = format!(
-            "systemctl is-active proxyfs && test \"$(systemctl show --value -p MainPID proxyfs)\" != '{before}' && test -e /srv/photos/file"
+            // The old one may be dead and still be called active, and 0 is the process of none.
+            "pid=$(systemctl show --value -p MainPID proxyfs); test \"$pid\" != '{before}' && test \"$pid\" != 0 \
+             && systemctl is-active proxyfs && test -e /srv/photos/file"
         );
         self.machine.until(&script);
     }
@@ -176,7 +178,7 @@ impl Site {
         // It starts no services: whoever asks early would have it start a credential store that nobody unlocks.
         self.machine.write(
             "etc/bus.conf",
-            "<busconfig><type>session</type><listen>unix:dir=/tmp</listen><policy context='default'><allow send_destination='*'/><allow own='*'/></policy></busconfig>",
+            "<busconfig><type>session</type><listen>unix:dir=/tmp</listen><policy context='default'><allow send_destination='*' eavesdrop='true'/><allow eavesdrop='true'/><allow own='*'/></policy></busconfig>",
         );
         let bus = "[Service]\nExecStart=dbus-daemon --config-file=/etc/bus.conf --address=unix:path=%t/bus --nofork --nopidfile\n";
         let keyring = "[Unit]\nRequires=bus.service\nAfter=bus.service\n[Service]\nEnvironment=DBUS_SESSION_BUS_ADDRESS=unix:path=%t/bus\n\

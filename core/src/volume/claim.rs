@@ -18,6 +18,7 @@ use crate::format::{ClaimId, Head, HeadFlags, LogStart, VolumeUuid};
 use crate::limits::HEAD_PROBE_MAX;
 use crate::store::{ConditionalPut, GetRange, ObjectKey, PutMode};
 use crate::types::Epoch;
+use crate::volume::Volume;
 use crate::volume::storage::{Storage, store_error};
 
 /// File in the state directory that says which claims are this host's.
@@ -235,13 +236,29 @@ async fn probe(storage: &Storage, rng: &dyn Rng) -> Result<Option<&'static str>>
     Ok(verdict)
 }
 
+/// Whether the owner of a head has given the volume up.
+fn is_free(head: &Head) -> bool {
+    head.flags.clean || head.flags.released
+}
+
+impl Volume {
+    /// Whether whoever wrote the newest head in the store has closed or released the volume, so that anybody may claim it now. A
+    /// fenced writer asks this to learn when it may come back.
+    ///
+    /// # Errors
+    /// The store's, or [`ErrorKind::Corrupt`] when the newest head cannot be read.
+    pub async fn is_free(&self) -> Result<bool> {
+        let storage = &self.shared.storage;
+        Ok(newest_head(storage, self.shared.status().head_seq).await?.is_some_and(|newest| is_free(&newest)))
+    }
+}
+
 /// Who may claim after head `newest`. `ours`: this host's earlier claims.
 ///
 /// # Errors
 /// [`ErrorKind::Busy`] naming the owner and the way out.
 pub(crate) fn check_claimable(newest: &Head, ours: &OwnerFile, options: &VolumeOptions) -> Result<()> {
-    let free = newest.flags.clean || newest.flags.released;
-    if free || options.take_over || ours.owns(newest.epoch, newest.claim) {
+    if is_free(newest) || options.take_over || ours.owns(newest.epoch, newest.claim) {
         return Ok(());
     }
     Err(Error::new(

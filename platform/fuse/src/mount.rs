@@ -211,6 +211,21 @@ impl Mounted {
         Ok(UnmountKind::Clean)
     }
 
+    /// Unmounts if no program uses it. Whether it has ended, now or before.
+    ///
+    /// # Errors
+    /// When the kernel or `fusermount3` refuses for another reason than use.
+    pub async fn try_unmount(&self) -> Result<bool> {
+        if !self.has_ended() && self.is_mounted()? {
+            match self.detach(Force::Clean).await {
+                Err(e) if e.kind() == ErrorKind::Busy => return Ok(false),
+                Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+        }
+        Ok(timeout(END_PATIENCE, self.ended()).await.is_ok())
+    }
+
     /// Unmounts on a thread that may wait, since the kernel may first send us dirty pages.
     async fn detach(&self, force: Force) -> Result<()> {
         let mount_point = self.mount_point.clone();

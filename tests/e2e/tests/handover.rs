@@ -343,7 +343,16 @@ fn cut_off(lab: &mut Lab, round: u64) -> Result<Found> {
         }
         Ok(())
     })?;
-    if round.is_multiple_of(2) {
+    if round % 4 == 2 {
+        // It comes back by itself, but not while a program uses it.
+        let in_use = fs::File::open(lab.one.point.join("shared"))?;
+        lab.two.home.run(&["volume", "release", "v"])?;
+        let told = wait_until(PATIENCE, || lab.one.log().contains("once no program uses the drive"));
+        ensure!(told && lab.one.status()?["volume"]["fenced"] == true, "it did not wait for the open file");
+        drop(in_use);
+        let owns = || lab.one.status().is_ok_and(|s| s["mounted"] == true && s["volume"]["fenced"] == false);
+        ensure!(wait_until(PATIENCE, owns), "it did not come back by itself: {:#}", lab.one.status()?);
+    } else if round.is_multiple_of(2) {
         lab.two.home.run(&["volume", "release", "v"])?;
         let said = lab.one.unmount();
         let said = said.unwrap_or_else(|e| format!("{e:#}"));

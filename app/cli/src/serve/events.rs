@@ -106,8 +106,8 @@ fn of_mounted(name: &str, status: &VolumeStatus, poisoned: bool) -> Vec<Trouble>
     if status.fenced {
         let cause = "another owner has the volume; changes made here since are not published".to_owned();
         let remedy = format!(
-            "if it should be here: proxyfs volume take-over {name}; else unmount it. What was not published stays on this computer and comes \
-             back as a folder when the volume is mounted for writing here again"
+            "if it should be here: proxyfs volume take-over {name}. Once the other owner gives it up and no program uses this drive, it is mounted \
+             for writing again by itself, and what was not published comes back as a folder; until then it stays on this computer"
         );
         found.push(("fenced", Severity::Error, cause, remedy));
     } else if let Some(why) = &status.halted {

@@ -34,7 +34,8 @@ use crate::options::{Given, Settings};
 use crate::paths::Paths;
 use crate::registry::{Entry, KeptMount, Registry};
 use crate::serve::events::unix_now;
-use crate::serve::host::Host;
+use crate::serve::host::{FENCED_PATIENCE, Host};
+use crate::serve::regain;
 use crate::session::{ANSWER_PATIENCE, Ended, FINISH_PATIENCE, Plan, answers, attach, check_place, give_up};
 use crate::stats::measure::{empty, of_volume};
 use crate::target::{Target, connect};
@@ -267,6 +268,7 @@ impl Hosted {
             Ok(live) => {
                 self.set_current(Current::Mounted(Arc::clone(live)));
                 self.watch_end(host, live);
+                regain::when_free(self, host, live);
             }
             Err(failure) if failure.sort == Sort::Unavailable && self.is_kept() => {
                 self.set_current(Current::Opening(Some(failure.clone())));
@@ -426,6 +428,26 @@ impl Hosted {
         drop(live);
         wait_unlocked(&state_dir).await;
         ended.map(Some)
+    }
+
+    /// Ends a mount that no program uses, and mounts it anew as soon as that can be done. Whether it ended.
+    pub(crate) async fn renew(self: &Arc<Self>, host: &Arc<Host>, live: Arc<Live>) -> Outcome<bool> {
+        let _work = self.work.lock().await;
+        if host.is_stopping() || !self.serves(&live) {
+            return Ok(true);
+        }
+        let unmounted = live.mounted.try_unmount().await;
+        if !unmounted.map_err(|e| Failure::engine("unmount", &self.subject(), &e))? {
+            return Ok(false);
+        }
+        if let Err(failure) = self.finish(host, &live, false, FENCED_PATIENCE, &|_| {}).await {
+            tracing::warn!(volume = self.name, "{failure}");
+        }
+        let (kept, state_dir) = (live.kept.clone(), live.target.state_dir(&host.paths));
+        drop(live);
+        wait_unlocked(&state_dir).await;
+        self.keep_mounted(host, kept);
+        Ok(true)
     }
 
     /// Closes the volume after its mount has ended. Under `work`.
