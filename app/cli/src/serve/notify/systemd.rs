@@ -1,4 +1,4 @@
-//! Tells the service manager how it goes (sd_notify). Without one, nothing happens.
+//! What systemd is told (sd_notify(3)).
 
 use std::time::Duration;
 
