@@ -2,6 +2,7 @@
 //!
 //! This is what shows that the model tells the truth about POSIX and Linux. It needs root (devices, trusted attributes) and a
 //! file system with attributes and access control lists for its temporary directory; without, it says so and passes.
+#![cfg(target_os = "linux")]
 
 #[path = "kernel/real_dir.rs"]
 mod real_dir;
