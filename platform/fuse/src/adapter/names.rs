@@ -57,3 +57,49 @@ impl Names {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proxyfs_core::fs::{Caller, FileKind, NewNode};
+    use proxyfs_harness::model::Model;
+
+    use super::*;
+
+    const COMPOSED: &[u8] = "caf\u{e9}".as_bytes();
+    const DECOMPOSED: &[u8] = "cafe\u{301}".as_bytes();
+
+    async fn file(model: &Model, name: &[u8]) {
+        let node = NewNode { kind: FileKind::File, perm: 0o644, umask: 0, rdev: 0 };
+        model.mknod(Caller { uid: 0, gid: 0, pid: 1 }, Ino::ROOT, name, node).await.expect("a file");
+    }
+
+    #[tokio::test]
+    async fn a_rename_onto_another_spelling_means_the_entry_that_is_there() {
+        let model = Model::default();
+        file(&model, b"new").await;
+        file(&model, COMPOSED).await;
+        let (source, target) = ((Ino::ROOT, &b"new"[..]), (Ino::ROOT, DECOMPOSED));
+        let (name, new_name) = Names::Equivalent.renamed(&model, source, target).await;
+        assert_eq!((&*name, &*new_name), (&b"new"[..], COMPOSED));
+        let (_, exact) = Names::Exact.renamed(&model, source, target).await;
+        assert_eq!(&*exact, DECOMPOSED);
+    }
+
+    #[tokio::test]
+    async fn a_rename_of_a_name_to_its_other_spelling_respells_it() {
+        let model = Model::default();
+        file(&model, COMPOSED).await;
+        for given in [COMPOSED, DECOMPOSED] {
+            let (name, new_name) = Names::Equivalent.renamed(&model, (Ino::ROOT, given), (Ino::ROOT, DECOMPOSED)).await;
+            assert_eq!((&*name, &*new_name), (COMPOSED, DECOMPOSED), "{given:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_name_with_one_spelling_may_be_remembered() {
+        let ttl = Duration::from_secs(5);
+        assert_eq!(Names::Equivalent.ttl(b"plain", ttl), ttl);
+        assert_eq!((Names::Equivalent.ttl(COMPOSED, ttl), Names::Exact.ttl(COMPOSED, ttl)), (Duration::ZERO, ttl));
+        assert!(!Names::Equivalent.remembers_absence());
+    }
+}

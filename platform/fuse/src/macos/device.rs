@@ -150,11 +150,11 @@ pub(crate) fn serve<F: FileSystem>(
     acl: SessionACL,
     config: Config,
 ) -> Result<Notifier> {
-    let Channel { device, verdict, tool } = channel;
+    let Channel { device, mut verdict, tool } = channel;
     let (events, news) = mpsc::channel();
     let (mounted, served) = (events.clone(), events);
     // Once nobody listens any more, there is nobody to tell.
-    begin("proxyfs-mount", move || drop(mounted.send(Event::Mounted(verdict_of(verdict, tool)))))?;
+    begin("proxyfs-mount", move || drop(mounted.send(Event::Mounted(verdict_of(&mut verdict, tool)))))?;
     begin("proxyfs-serve", move || {
         let started = Session::from_fd(adapter, device, acl, config).and_then(|session| {
             let notifier = session.notifier();
@@ -185,7 +185,7 @@ fn begin(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
 }
 
 /// Waits for the tool's verdict. One that says nothing is judged by how it ended.
-fn verdict_of(mut verdict: UnixStream, tool: Child) -> Result<()> {
+fn verdict_of(verdict: &mut UnixStream, tool: Child) -> Result<()> {
     let mut status = [0; 4];
     let told = verdict.read_exact(&mut status).is_ok();
     let output =
