@@ -51,7 +51,7 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Let the daemon read its configuration anew
     Reload,
-    /// Run the daemon as a systemd service
+    /// Run the daemon as a service of the system: systemd, on macOS launchd
     #[command(subcommand)]
     Service(ServiceCommand),
     /// Say how volumes are
@@ -191,13 +191,13 @@ pub(crate) struct Create {
 /// Commands on the daemon as a service.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ServiceCommand {
-    /// Have systemd run the daemon, now and after each boot, and mount(8) know the type proxyfs
+    /// Have the system run the daemon, now and after each boot; with systemd, have mount(8) know the type proxyfs
     Install {
         /// For this user alone, from login to logout
         #[arg(long)]
         user: bool,
     },
-    /// Stop it and have systemd forget it; volumes, configuration and data stay
+    /// Stop it and have the system forget it; volumes, configuration and data stay
     Uninstall {
         /// This user's own
         #[arg(long)]

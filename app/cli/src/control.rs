@@ -8,9 +8,9 @@ pub(crate) mod server;
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
+use proxyfs_control::server::unix::{ADDRESS_BYTES_MAX, short_path};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -18,8 +18,6 @@ use crate::failure::Failure;
 
 /// Name of the socket in a state directory.
 const SOCKET: &str = "control.sock";
-/// Longest path that fits into a socket address on Linux (`sun_path` with its terminator).
-const ADDRESS_BYTES_MAX: usize = 107;
 /// Longest line that either side reads.
 const LINE_BYTES_MAX: u64 = 1 << 20;
 
@@ -60,5 +58,5 @@ fn address(state_dir: &Path) -> io::Result<(PathBuf, Option<File>)> {
         return Ok((path, None));
     }
     let dir = File::open(state_dir)?;
-    Ok((PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", dir.as_raw_fd())), Some(dir)))
+    Ok((short_path(&dir)?.join(SOCKET), Some(dir)))
 }

@@ -1,7 +1,7 @@
 //! `proxyfs`: the one program. Creates, mounts, watches and checks volumes.
 //!
 //! A map: [`cli`] is what people type, one file in `commands` carries out each command; [`target`] finds and opens a volume, [`session`] is a
-//! mounted one, [`control`] is how commands reach it; [`serve`] hosts many of them as a daemon, and [`service`] lets systemd run it; [`helper`] is this program as `mount.proxyfs`; [`registry`], [`paths`], [`options`] and [`units`] are what is configured; [`credentials`] and [`memory`]
+//! mounted one, [`control`] is how commands reach it; [`serve`] hosts many of them as a daemon, and `service` lets systemd run it, `launchd` a Mac; [`helper`] is this program as `mount.proxyfs`; [`registry`], [`paths`], [`options`] and [`units`] are what is configured; [`credentials`] and [`memory`]
 //! keep secrets; [`output`] and [`failure`] are what is said. What a file system means is the engine's business, and none of it is decided here.
 
 mod cli;
@@ -12,6 +12,8 @@ mod daemon;
 mod failure;
 mod held;
 mod helper;
+#[cfg(any(target_os = "macos", test))]
+mod launchd;
 mod logging;
 mod memory;
 mod mounts;
@@ -20,6 +22,7 @@ mod output;
 mod paths;
 mod registry;
 mod serve;
+#[cfg(not(target_os = "macos"))]
 mod service;
 mod session;
 mod stats;

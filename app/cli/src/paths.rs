@@ -1,7 +1,8 @@
 //! Where this program keeps things, by the XDG base directory specification.
 //!
-//! Root, at home or without a home, uses the machine's directories: `/etc/proxyfs`, `/var/lib/proxyfs`, `/run/proxyfs`, so that a service
-//! and a person at a terminal mean the same volumes. For everybody else:
+//! Root, at home or without a home, uses the machine's directories: `/etc/proxyfs`, `/var/lib/proxyfs`, `/run/proxyfs` (on macOS `/var/db`
+//! and `/var/run` instead of the latter two), so that a service and a person at a terminal mean the same volumes. For everybody else, on
+//! macOS as well, where these are easier to type and to back up than what lies in `~/Library`:
 //!
 //! | what | where |
 //! |---|---|
@@ -29,8 +30,20 @@ const PROGRAM: &str = "proxyfs";
 /// The machine's configuration.
 const MACHINE_CONFIG: &str = "/etc/proxyfs";
 
-/// Where root is at home.
+/// Where root is at home, the machine's state, and where its daemon listens. macOS has no `/run`, and keeps what daemons keep in
+/// `/var/db`.
+#[cfg(not(target_os = "macos"))]
 const ROOT_HOME: &str = "/root";
+#[cfg(not(target_os = "macos"))]
+const MACHINE_STATE: &str = "/var/lib/proxyfs";
+#[cfg(not(target_os = "macos"))]
+const MACHINE_SOCKET: &str = "/run/proxyfs/control.sock";
+#[cfg(target_os = "macos")]
+const ROOT_HOME: &str = "/var/root";
+#[cfg(target_os = "macos")]
+const MACHINE_STATE: &str = "/var/db/proxyfs";
+#[cfg(target_os = "macos")]
+const MACHINE_SOCKET: &str = "/var/run/proxyfs/control.sock";
 
 /// The directories of one user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,10 +72,10 @@ impl Paths {
         if is_root && at_home && !own_base {
             return Ok(Self {
                 config: PathBuf::from(MACHINE_CONFIG),
-                state: PathBuf::from("/var/lib/proxyfs"),
-                data: PathBuf::from("/var/lib/proxyfs"),
+                state: PathBuf::from(MACHINE_STATE),
+                data: PathBuf::from(MACHINE_STATE),
                 home: Some(PathBuf::from(ROOT_HOME)),
-                socket: socket.unwrap_or_else(|| PathBuf::from("/run/proxyfs/control.sock")),
+                socket: socket.unwrap_or_else(|| PathBuf::from(MACHINE_SOCKET)),
                 config_file,
             });
         }
@@ -102,6 +115,7 @@ impl Paths {
     }
 
     /// Parent of this user's configuration directories.
+    #[cfg(not(target_os = "macos"))]
     pub(crate) fn config_home(&self) -> &Path {
         self.config.parent().unwrap_or(&self.config)
     }
@@ -178,16 +192,13 @@ mod tests {
             let vars: Vec<_> = vars.iter().map(|(n, v)| ((*n).to_owned(), PathBuf::from(v))).collect();
             Paths::from_vars(true, |name| vars.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone())).unwrap()
         };
-        for vars in [&[][..], &[("HOME", "/root")]] {
+        for vars in [&[][..], &[("HOME", ROOT_HOME)]] {
             let paths = root(vars);
             assert!(paths.are_machines());
             assert_eq!(paths.config_file(), Path::new("/etc/proxyfs/proxyfs.toml"));
-            assert_eq!(
-                (paths.states(), paths.socket()),
-                (Path::new("/var/lib/proxyfs"), Path::new("/run/proxyfs/control.sock"))
-            );
+            assert_eq!((paths.states(), paths.socket()), (Path::new(MACHINE_STATE), Path::new(MACHINE_SOCKET)));
         }
-        let other = root(&[("HOME", "/root"), ("XDG_STATE_HOME", "/s"), ("PROXYFS_CONFIG", "/c.toml")]);
+        let other = root(&[("HOME", ROOT_HOME), ("XDG_STATE_HOME", "/s"), ("PROXYFS_CONFIG", "/c.toml")]);
         assert_eq!(other.socket(), Path::new("/s/proxyfs/daemon.sock"));
         assert!(!other.are_machines());
         assert_eq!(other.config_file(), Path::new("/c.toml"));

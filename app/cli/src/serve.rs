@@ -2,7 +2,7 @@
 //!
 //! A map: [`config`] is what is wanted ([`keys`] each key once, [`document`] where it stands in the text, [`reload`] what changes while it
 //! runs); [`host`] has the volumes and [`hosted`] is one of them; [`control`] does what the control interface asks ([`answers`], [`counts`],
-//! [`metrics`], [`health`], [`delete`]); [`events`] says what happens, [`notify`] tells the service manager, [`inhibit`] works with logind, [`wake`] notices another network; [`ask`] is how commands reach all this.
+//! [`metrics`], [`health`], [`delete`]); [`events`] says what happens, [`notify`] tells the service manager, `inhibit` works with logind, [`wake`] notices another network; [`ask`] is how commands reach all this.
 
 mod answers;
 pub(crate) mod ask;
@@ -15,6 +15,7 @@ mod events;
 mod health;
 mod host;
 mod hosted;
+#[cfg(target_os = "linux")]
 mod inhibit;
 mod keys;
 mod manual;
@@ -209,6 +210,7 @@ fn token(file: &Path) -> Outcome<Secret> {
 fn start_background(host: &Arc<Host>) -> Vec<JoinHandle<()>> {
     let mut tasks = vec![
         tokio::spawn(events::look(Arc::clone(host))),
+        #[cfg(target_os = "linux")]
         tokio::spawn(inhibit::run(Arc::clone(host))),
         tokio::spawn(wake::run(Arc::clone(host))),
         tokio::spawn(events::tell_log(Arc::clone(&host.logs), Arc::clone(&host.events))),

@@ -12,7 +12,7 @@ use proxyfs_control::types::stats::Stats;
 use proxyfs_control::types::volume::VolumeState;
 use proxyfs_core::engine::Engine;
 use proxyfs_core::volume::{CloseReport, Volume};
-use proxyfs_fuse::{CachePolicy, MountOptions, Mounted, UnmountKind, check, mount};
+use proxyfs_fuse::{CachePolicy, MacOptions, MountOptions, Mounted, Names, UnmountKind, check, mount};
 use proxyfs_store::Counters;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::control::server::{Handler, Progress, Server, remove_socket};
 use crate::control::{Reply, Request};
 use crate::failure::{Failure, Outcome};
-use crate::options::Settings;
+use crate::options::{NameRule, Settings};
 use crate::output::Style;
 use crate::paths::Paths;
 use crate::serve::unix_now;
@@ -191,6 +191,16 @@ fn mount_options(fs_name: String, settings: &Settings) -> MountOptions {
         allow_other: settings.allow_other,
         exec: settings.exec,
         cache: if read_only { CachePolicy::Follower { ttl: FOLLOWER_TTL } } else { CachePolicy::SoleWriter },
+        names: match settings.names {
+            NameRule::Auto => Names::default(),
+            NameRule::Exact => Names::Exact,
+            NameRule::Equivalent => Names::Equivalent,
+        },
+        mac: MacOptions {
+            volume_name: settings.volume_name.clone(),
+            apple_double: settings.apple_double,
+            local: settings.local,
+        },
         ..MountOptions::default()
     }
 }

@@ -13,6 +13,7 @@ mod rules;
 mod stores;
 mod style;
 pub(crate) mod suite;
+mod workflows;
 
 use std::time::Duration;
 
@@ -120,7 +121,7 @@ impl Area {
 
 /// All areas.
 pub(crate) const AREAS: &[Area] = &[
-    Area::custom("style", "formatting, lints, licences, house rules", |_| true, style::run),
+    Area::custom("style", "formatting, lints, licences, workflows, house rules", |_| true, style::run),
     Area::rust("xtask", "this program", |_| true, RustTests::of("xtask")),
     Area::rust(
         "core",
