@@ -46,7 +46,8 @@ impl Wine {
         pre::system(pre::WINE)?;
         let version =
             said(environment(&mut Command::new(PROGRAM), Path::new("/nonexistent")).arg("--version"), MAKE_LIMIT)?;
-        let root = session.cache.join(format!("wine-{}", version.split_whitespace().next().unwrap_or("unknown")));
+        // It says `wine-8.0 (Debian ...)`.
+        let root = session.cache.join(version.split_whitespace().next().unwrap_or("wine-unknown"));
         let whole = root.join("made");
         if whole.is_file() {
             return Ok(root);
