@@ -1,6 +1,7 @@
 //! What is mounted on a directory, when no process of ours answers for it.
 //!
-//! Reads the kernel's table, which never asks a file system, and takes dead mounts away.
+//! Reads the kernel's table, which never asks a file system, and takes dead mounts away. Windows leaves no dead mounts: its driver takes a
+//! drive away with the process that serves it.
 
 #[cfg(not(target_os = "macos"))]
 use std::ffi::OsString;

@@ -8,10 +8,10 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use proxyfs_core::config::{EngineOptions, ReplayLogSync, VolumeOptions};
-use proxyfs_core::fs::Caller;
 use proxyfs_store::StoreOptions;
 
 use crate::failure::{Failure, Outcome};
+use crate::sys;
 use crate::units::{parse_size, parse_time, show_size, show_time};
 
 /// Options as they were given, by key: what the registry keeps.
@@ -68,7 +68,8 @@ impl NameRule {
 
 impl Default for Settings {
     fn default() -> Self {
-        let volume = VolumeOptions { owner: host_name(), root_owner: this_user(), ..VolumeOptions::default() };
+        let volume =
+            VolumeOptions { owner: sys::host_name(), root_owner: sys::this_user(), ..VolumeOptions::default() };
         let engine = EngineOptions::default();
         Self {
             engine,
@@ -82,17 +83,6 @@ impl Default for Settings {
             apple_double: false,
         }
     }
-}
-
-/// This machine's name, by which other owners know us.
-fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-/// Whoever runs this program: the first mount of a new volume makes a drive that they can write to.
-fn this_user() -> Caller {
-    use rustix::process::{getegid, geteuid};
-    Caller { uid: geteuid().as_raw(), gid: getegid().as_raw(), pid: 0 }
 }
 
 /// One key.
@@ -245,7 +235,7 @@ const KEYS: &[Key] = &[
     Key {
         name: "volume_name",
         unit: "text",
-        help: "macOS: the name that the Finder shows; empty: the volume's",
+        help: "macOS and Windows: the name that the system shows; empty: the volume's",
         show: |s| s.volume_name.clone().unwrap_or_default(),
         set: |s, v| {
             s.volume_name = Some(v.to_owned()).filter(|name| !name.is_empty());
@@ -255,7 +245,7 @@ const KEYS: &[Key] = &[
     Key {
         name: "local",
         unit: "yes|no",
-        help: "macOS: present the drive as a local disk instead of a network volume",
+        help: "macOS and Windows: present the drive as a local disk instead of a network volume",
         show: |s| yes_no(s.local).to_owned(),
         set: |s, v| flag(v).map(|on| s.local = on),
     },

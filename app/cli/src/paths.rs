@@ -12,12 +12,14 @@
 //! | state of a volume: replay log, staged data, cache, control socket | `$XDG_STATE_HOME/proxyfs/<uuid>` (default `~/.local/state`) |
 //! | the embedded default store | `$XDG_DATA_HOME/proxyfs/default-store` (default `~/.local/share`) |
 //!
-//! A relative path in one of these variables is ignored, as the specification says.
+//! A relative path in one of these variables is ignored, as the specification says. On Windows, which has directories of its own for
+//! such things, all is different: see `windows`.
 
+#[cfg(windows)]
+pub(crate) mod windows;
+
+#[cfg(unix)]
 use std::env;
-use std::fs;
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use proxyfs_credentials::Sources;
@@ -25,18 +27,20 @@ use proxyfs_credentials::Sources;
 use crate::failure::{Failure, Outcome};
 
 /// Our directory inside each base directory.
+#[cfg(unix)]
 const PROGRAM: &str = "proxyfs";
 
 /// The machine's configuration.
+#[cfg(unix)]
 const MACHINE_CONFIG: &str = "/etc/proxyfs";
 
 /// Where root is at home, the machine's state, and where its daemon listens. macOS has no `/run`, and keeps what daemons keep in
 /// `/var/db`.
-#[cfg(not(target_os = "macos"))]
+#[cfg(all(unix, not(target_os = "macos")))]
 const ROOT_HOME: &str = "/root";
-#[cfg(not(target_os = "macos"))]
+#[cfg(all(unix, not(target_os = "macos")))]
 const MACHINE_STATE: &str = "/var/lib/proxyfs";
-#[cfg(not(target_os = "macos"))]
+#[cfg(all(unix, not(target_os = "macos")))]
 const MACHINE_SOCKET: &str = "/run/proxyfs/control.sock";
 #[cfg(target_os = "macos")]
 const ROOT_HOME: &str = "/var/root";
@@ -51,13 +55,17 @@ pub(crate) struct Paths {
     config: PathBuf,
     state: PathBuf,
     data: PathBuf,
+    #[cfg(unix)]
     home: Option<PathBuf>,
     /// Where the daemon listens.
     socket: PathBuf,
     /// The daemon's configuration, if it was named.
     config_file: Option<PathBuf>,
+    /// Whether they are the machine's, not one user's.
+    machine: bool,
 }
 
+#[cfg(unix)]
 impl Paths {
     /// From the environment.
     pub(crate) fn from_env() -> Outcome<Self> {
@@ -77,6 +85,7 @@ impl Paths {
                 home: Some(PathBuf::from(ROOT_HOME)),
                 socket: socket.unwrap_or_else(|| PathBuf::from(MACHINE_SOCKET)),
                 config_file,
+                machine: true,
             });
         }
         let home = var("HOME").filter(|p| p.is_absolute());
@@ -96,12 +105,15 @@ impl Paths {
             data: base("XDG_DATA_HOME", ".local/share")?,
             home,
             config_file,
+            machine: false,
         })
     }
+}
 
+impl Paths {
     /// Whether these are the machine's directories, not one user's.
     pub(crate) fn are_machines(&self) -> bool {
-        self.config == Path::new(MACHINE_CONFIG)
+        self.machine
     }
 
     /// The daemon's configuration.
@@ -115,7 +127,7 @@ impl Paths {
     }
 
     /// Parent of this user's configuration directories.
-    #[cfg(not(target_os = "macos"))]
+    #[cfg(all(unix, not(target_os = "macos")))]
     pub(crate) fn config_home(&self) -> &Path {
         self.config.parent().unwrap_or(&self.config)
     }
@@ -146,6 +158,7 @@ impl Paths {
     }
 
     /// Where `quickstart` mounts when no directory is named.
+    #[cfg(unix)]
     pub(crate) fn default_drive(&self) -> Outcome<PathBuf> {
         self.home.as_ref().map(|h| h.join("ProxyFS")).ok_or_else(|| {
             Failure::usage("choose", "a directory for the drive", "HOME is not set", "name it: proxyfs quickstart DIR")
@@ -153,23 +166,12 @@ impl Paths {
     }
 }
 
-/// Makes the directory of a mount unless something is there, which may also be a dead mount.
+/// Makes what a mount needs to be there before: on Unix its directory, on Windows the one around it.
 pub(crate) fn make_mount_point(dir: &Path) -> Outcome {
-    match fs::symlink_metadata(dir) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            fs::create_dir_all(dir).map_err(|e| Failure::io("make", &format!("the directory {}", dir.display()), &e))
-        }
-        _ => Ok(()),
-    }
+    crate::sys::make_mount_point(dir).map_err(|e| Failure::io("make", &format!("the directory {}", dir.display()), &e))
 }
 
-/// Makes a directory that only this user can enter, with its parents.
-pub(crate) fn make_private_dir(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
-}
-
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 

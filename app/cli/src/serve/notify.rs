@@ -1,14 +1,20 @@
-//! Tells the service manager how it goes (sd_notify). Without one, nothing happens; that of macOS asks for nothing.
+//! Tells the service manager how it goes (sd_notify). Without one, nothing happens; that of macOS asks for nothing, that of
+//! Windows for its service's state.
 
 #[cfg(target_os = "linux")]
 mod systemd;
 
 use std::time::Duration;
 
+#[cfg(windows)]
+use crate::winservice::runner;
+
 /// It serves.
 pub(crate) fn ready(status: &str) {
     #[cfg(target_os = "linux")]
     systemd::ready(status);
+    #[cfg(windows)]
+    runner::ready();
     #[cfg(not(target_os = "linux"))]
     tracing::info!("ready: {status}");
 }
@@ -23,6 +29,8 @@ pub(crate) fn reloading() {
 pub(crate) fn stopping(status: &str, may_take: Duration) {
     #[cfg(target_os = "linux")]
     systemd::stopping(status, may_take);
+    #[cfg(windows)]
+    runner::stopping(may_take);
     #[cfg(not(target_os = "linux"))]
     tracing::info!("{status}, for up to {} s", may_take.as_secs());
 }

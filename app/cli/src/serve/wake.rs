@@ -11,16 +11,24 @@ mod sys;
 #[cfg(target_os = "macos")]
 #[path = "wake/macos.rs"]
 mod sys;
+#[cfg(windows)]
+#[path = "wake/windows.rs"]
+mod sys;
 
+#[cfg(unix)]
 use std::io;
+#[cfg(unix)]
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(unix)]
 use rustix::net::{RecvFlags, recv};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::serve::host::Host;
+#[cfg(windows)]
+use sys::news_since;
 
 /// Time between looks; changes between two count as one, as a network comes up in many steps.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -55,7 +63,7 @@ pub(crate) async fn run(host: Arc<Host>) {
             try_again(&host, Change::Lost, "the computer slept");
         }
         slept = now;
-        match news.as_ref().map(drain) {
+        match news.as_ref().map(news_since) {
             Ok(Ok(Change::None)) | Err(_) => {}
             Ok(Ok(change)) => try_again(&host, change, "the network changed"),
             Ok(Err(e)) => tracing::debug!("no news of the network: {e}"),
@@ -81,7 +89,8 @@ pub(crate) fn try_again(host: &Host, change: Change, because: &str) {
 }
 
 /// Takes all messages; gives the worst that they say.
-fn drain(socket: &OwnedFd) -> io::Result<Change> {
+#[cfg(unix)]
+fn news_since(socket: &OwnedFd) -> io::Result<Change> {
     let mut message = [0_u8; 8192];
     let mut worst = Change::None;
     loop {
@@ -113,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_silent_network_is_no_news() {
-        assert_eq!(drain(&sys::listen().unwrap()).unwrap(), Change::None);
+        assert_eq!(news_since(&sys::listen().unwrap()).unwrap(), Change::None);
     }
 
     #[test]
