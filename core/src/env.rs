@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 
 use crate::types::Timestamp;
 
-pub use os::{OsClock, OsDir, OsRng};
+pub use os::{OsClock, OsDir, OsRng, sync_names};
 
 /// Everything the engine needs of the machine.
 #[derive(Clone, Debug)]
@@ -108,7 +108,7 @@ pub trait LocalFile: Send + Sync + fmt::Debug {
     /// `UnexpectedEof` past the end, or as the OS gives them.
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
 
-    /// Writes all of `data` at `offset`, extending the file sparsely if needed. In the page cache on return.
+    /// Writes all of `data` at `offset`, extending the file if needed, sparsely where the system can. In the page cache on return.
     ///
     /// # Errors
     /// As the OS gives them (`StorageFull` on a full disk).

@@ -24,6 +24,7 @@ pub mod locks;
 pub mod meter;
 pub mod ops;
 pub mod pace;
+pub mod spelling;
 pub mod store;
 pub mod tree;
 pub mod types;

@@ -12,7 +12,7 @@ use crate::output::{Style, line};
 
 /// Turns a bucket into a drive.
 #[derive(Debug, Parser)]
-#[command(name = "proxyfs", version, about, disable_help_subcommand = true, arg_required_else_help = true)]
+#[command(name = "proxyfs", version = crate::sys::VERSION, about, disable_help_subcommand = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
     /// Answer with one JSON object
     #[arg(long, global = true)]
@@ -51,7 +51,7 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Let the daemon read its configuration anew
     Reload,
-    /// Run the daemon as a systemd service
+    /// Run the daemon as a service of the system: systemd, on macOS launchd, on Windows its service manager
     #[command(subcommand)]
     Service(ServiceCommand),
     /// Say how volumes are
@@ -114,7 +114,7 @@ impl Command {
 /// Arguments of `quickstart`.
 #[derive(Args, Debug)]
 pub(crate) struct Quickstart {
-    /// Where the drive appears; default ~/ProxyFS
+    /// Where the drive appears; default ~/ProxyFS, on Windows the last free drive letter
     pub(crate) dir: Option<PathBuf>,
 }
 
@@ -163,7 +163,7 @@ pub(crate) struct Create {
     #[arg(long, value_name = "TIER", default_value = "disk", value_parser = ["disk", "store"])]
     pub(crate) tier: String,
     /// Whether names that differ only in case are one
-    #[arg(long, value_name = "RULE", default_value = "sensitive", value_parser = ["sensitive", "insensitive"])]
+    #[arg(long, value_name = "RULE", default_value = if cfg!(windows) { "insensitive" } else { "sensitive" }, value_parser = ["sensitive", "insensitive"])]
     pub(crate) case: String,
     /// How data is compressed
     #[arg(long, value_name = "CODEC", default_value = "lz4", value_parser = ["lz4", "zstd", "none"])]
@@ -191,13 +191,13 @@ pub(crate) struct Create {
 /// Commands on the daemon as a service.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ServiceCommand {
-    /// Have systemd run the daemon, now and after each boot, and mount(8) know the type proxyfs
+    /// Have the system run the daemon, now and after each boot; with systemd, have mount(8) know the type proxyfs
     Install {
         /// For this user alone, from login to logout
         #[arg(long)]
         user: bool,
     },
-    /// Stop it and have systemd forget it; volumes, configuration and data stay
+    /// Stop it and have the system forget it; volumes, configuration and data stay
     Uninstall {
         /// This user's own
         #[arg(long)]
@@ -304,12 +304,24 @@ pub(crate) struct Stats {
 /// Arguments of `serve`.
 #[derive(Args, Debug)]
 pub(crate) struct Serve {
-    /// The configuration; default /etc/proxyfs/proxyfs.toml as root, else ~/.config/proxyfs/proxyfs.toml (also PROXYFS_CONFIG)
+    /// The configuration; default /etc/proxyfs/proxyfs.toml as root, else ~/.config/proxyfs/proxyfs.toml; on Windows proxyfs.toml in %ProgramData%\ProxyFS or %APPDATA%\ProxyFS (also PROXYFS_CONFIG)
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Only say whether the configuration is right; exits with 2 if not
     #[arg(long)]
     pub(crate) check: bool,
+    /// As Windows' service manager starts it
+    #[cfg(windows)]
+    #[arg(long, hide = true, conflicts_with_all = ["check", "logon"])]
+    pub(crate) service: bool,
+    /// As it is started when a user of Windows logs in: starts another one in the background, and ends
+    #[cfg(windows)]
+    #[arg(long, hide = true, conflicts_with = "check")]
+    pub(crate) logon: bool,
+    /// In the background, with a log file
+    #[cfg(windows)]
+    #[arg(long, hide = true, conflicts_with_all = ["check", "logon"])]
+    pub(crate) background: bool,
 }
 
 /// Arguments of `mount`.
@@ -317,7 +329,7 @@ pub(crate) struct Serve {
 pub(crate) struct Mount {
     /// Name or store URL of the volume
     pub(crate) volume: String,
-    /// An empty directory
+    /// An empty directory; on Windows a drive letter (X:), * for the last free one, a directory that is not there yet, or \\SERVER\SHARE
     pub(crate) dir: PathBuf,
     /// Named credentials to use instead of the volume's
     #[arg(long, value_name = "NAME")]

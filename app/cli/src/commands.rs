@@ -1,5 +1,7 @@
 //! Carries out commands: one file each.
 
+#[cfg(target_os = "macos")]
+mod agent;
 mod checkpoint;
 mod completions;
 mod credentials;
@@ -10,11 +12,14 @@ mod mount;
 mod quickstart;
 mod reload;
 mod serve;
+#[cfg(not(any(target_os = "macos", windows)))]
 mod service;
 mod stats;
 mod status;
 mod unmount;
 pub(crate) mod volume;
+#[cfg(windows)]
+mod winservice;
 
 use std::process::ExitCode;
 
@@ -43,7 +48,12 @@ pub(crate) async fn run(command: Command, style: Style) -> Outcome<ExitCode> {
         Command::Unmount { dir } => unmount::run(&cx, &dir).await?,
         Command::Serve(args) => serve::run(&cx, &args).await?,
         Command::Reload => reload::run(&cx).await?,
+        #[cfg(not(any(target_os = "macos", windows)))]
         Command::Service(command) => service::run(&cx, &command)?,
+        #[cfg(windows)]
+        Command::Service(command) => winservice::run(&cx, &command)?,
+        #[cfg(target_os = "macos")]
+        Command::Service(command) => agent::run(&cx, &command)?,
         Command::Status { name } => status::run(&cx, name.as_deref()).await?,
         Command::Stats(args) => stats::run(&cx, &args).await?,
         Command::Flush { name } => flush::run(&cx, &name).await?,

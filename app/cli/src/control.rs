@@ -1,4 +1,5 @@
-//! How a command talks to the process that has a volume mounted: a Unix socket in the volume's state directory.
+//! How a command talks to the process that has a volume mounted: a Unix socket in the volume's state directory, on Windows a
+//! named pipe of that path.
 //!
 //! A request is one line of JSON. The answer is any number of progress lines, then one line with the result; after `unmount` the
 //! connection stays open until the process has ended. The directory is private to its user, and so is the socket.
@@ -6,9 +7,6 @@
 pub(crate) mod client;
 pub(crate) mod server;
 
-use std::fs::File;
-use std::io;
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -18,8 +16,6 @@ use crate::failure::Failure;
 
 /// Name of the socket in a state directory.
 const SOCKET: &str = "control.sock";
-/// Longest path that fits into a socket address on Linux (`sun_path` with its terminator).
-const ADDRESS_BYTES_MAX: usize = 107;
 /// Longest line that either side reads.
 const LINE_BYTES_MAX: u64 = 1 << 20;
 
@@ -51,14 +47,7 @@ pub(crate) enum Reply {
     Failed(Failure),
 }
 
-/// An address for the socket of a state directory, short enough for the OS however long the directory's path is.
-///
-/// Keep the file open while the address is in use.
-fn address(state_dir: &Path) -> io::Result<(PathBuf, Option<File>)> {
-    let path = state_dir.join(SOCKET);
-    if path.as_os_str().len() <= ADDRESS_BYTES_MAX {
-        return Ok((path, None));
-    }
-    let dir = File::open(state_dir)?;
-    Ok((PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", dir.as_raw_fd())), Some(dir)))
+/// The socket of a state directory.
+fn socket(state_dir: &Path) -> PathBuf {
+    state_dir.join(SOCKET)
 }

@@ -4,9 +4,8 @@
 //! volume its standard error is a log file in the volume's state directory.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -17,6 +16,7 @@ use crate::control::Reply;
 use crate::failure::{Failure, Outcome};
 use crate::helper::{self, Asked};
 use crate::output::line;
+use crate::sys;
 
 /// The switch that people type, and the one that the child gets instead.
 const SWITCHES: (&str, &str) = ("--daemon", "--background");
@@ -29,12 +29,10 @@ pub(crate) fn spawn(subject: &str) -> Outcome<Value> {
         Asked::Command(arguments) | Asked::Mount(arguments) => arguments,
         Asked::Nothing => Vec::new(),
     };
-    let mut child = Command::new(program)
-        .args(child_arguments(arguments.into_iter().skip(1)))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(failed)?;
+    let mut command = Command::new(program);
+    command.args(child_arguments(arguments.into_iter().skip(1))).stdin(Stdio::null()).stdout(Stdio::piped());
+    sys::in_background(&mut command);
+    let mut child = command.spawn().map_err(failed)?;
     let mut report = String::new();
     if let Some(pipe) = child.stdout.take() {
         BufReader::new(pipe).read_line(&mut report).map_err(failed)?;
@@ -60,10 +58,10 @@ fn child_arguments(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
 
 /// In the child: logs to a file in `state_dir` from now on. Returns the log's path.
 pub(crate) fn detach(state_dir: &Path) -> io::Result<PathBuf> {
-    crate::paths::make_private_dir(state_dir)?;
+    sys::make_private_dir(state_dir)?;
     let path = state_dir.join("proxyfs.log");
-    let log = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
-    rustix::stdio::dup2_stderr(&log)?;
+    let log = sys::private(OpenOptions::new().append(true).create(true)).open(&path)?;
+    sys::redirect_stderr(&log)?;
     Ok(path)
 }
 
@@ -74,18 +72,14 @@ pub(crate) fn detach(state_dir: &Path) -> io::Result<PathBuf> {
 /// # Errors
 /// When the parent has gone: then nobody waits for this mount.
 pub(crate) fn report_ready<T: Serialize>(ready: &T) -> io::Result<()> {
-    // Fails only for the leader of a process group, which a spawned child is not unless somebody arranged for it.
-    if let Err(e) = rustix::process::setsid() {
-        tracing::debug!("no session of its own: {e}");
-    }
+    sys::leave_terminal();
     let value = serde_json::to_value(ready)?;
     let mut text = serde_json::to_vec(&Reply::Done(value))?;
     text.push(b'\n');
     let mut out = io::stdout().lock();
     io::Write::write_all(&mut out, &text)?;
     io::Write::flush(&mut out)?;
-    rustix::stdio::dup2_stdout(File::options().write(true).open("/dev/null")?)?;
-    Ok(())
+    sys::close_stdout()
 }
 
 /// In the child: reports a failure before the mount answered.

@@ -121,9 +121,19 @@ pub(crate) fn start(given: Wish, configured: Wish, purpose: Purpose) -> Outcome 
     let lines = lines::layer(wish.format.unwrap_or_default(), colours);
     let lines = lines.with_filter(filter.clone().and(filter_fn(may_be_told)));
     let kept = (purpose == Purpose::Service).then(|| Keep.with_filter(filter.and(filter_fn(may_be_told))));
-    tracing_subscriber::registry().with(lines).with(kept).init();
+    #[cfg(windows)]
+    let told = crate::winservice::events::layer().map(|layer| layer.with_filter(filter_fn(is_serious)));
+    #[cfg(not(windows))]
+    let told: Option<tracing_subscriber::layer::Identity> = None;
+    tracing_subscriber::registry().with(lines).with(kept).with(told).init();
     panic::set_hook(Box::new(|what| tracing::error!("defect: {what}")));
     Ok(())
+}
+
+/// Whether the system's own log is told, too.
+#[cfg(windows)]
+fn is_serious(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() <= Level::WARN && may_be_told(metadata)
 }
 
 /// Keeps lines in [`KEPT`]; they lose what looks like a secret on the way.
@@ -149,9 +159,9 @@ impl<S: Subscriber> Layer<S> for Keep {
 
 /// An event's message, and its fields behind it.
 #[derive(Debug, Default)]
-struct Text {
-    message: String,
-    fields: String,
+pub(crate) struct Text {
+    pub(crate) message: String,
+    pub(crate) fields: String,
 }
 
 impl Visit for Text {

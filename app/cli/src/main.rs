@@ -1,9 +1,10 @@
 //! `proxyfs`: the one program. Creates, mounts, watches and checks volumes.
 //!
 //! A map: [`cli`] is what people type, one file in `commands` carries out each command; [`target`] finds and opens a volume, [`session`] is a
-//! mounted one, [`control`] is how commands reach it; [`serve`] hosts many of them as a daemon, and [`service`] lets systemd run it; [`helper`] is this program as `mount.proxyfs`; [`registry`], [`paths`], [`options`] and [`units`] are what is configured; [`credentials`] and [`memory`]
+//! mounted one, shown by an [`adapter`], [`control`] is how commands reach it; [`serve`] hosts many of them as a daemon, and `service` lets systemd run it, `launchd` a Mac, `winservice` Windows; [`helper`] is this program as `mount.proxyfs`; [`registry`], [`paths`], [`options`] and [`units`] are what is configured; [`sys`] is what the systems do differently; [`credentials`] and [`memory`]
 //! keep secrets; [`output`] and [`failure`] are what is said. What a file system means is the engine's business, and none of it is decided here.
 
+mod adapter;
 mod cli;
 mod commands;
 mod control;
@@ -12,19 +13,26 @@ mod daemon;
 mod failure;
 mod held;
 mod helper;
+#[cfg(any(target_os = "macos", test))]
+mod launchd;
 mod logging;
 mod memory;
+#[cfg_attr(windows, path = "mounts/windows.rs")]
 mod mounts;
 mod options;
 mod output;
 mod paths;
 mod registry;
 mod serve;
+#[cfg(not(any(target_os = "macos", windows)))]
 mod service;
 mod session;
 mod stats;
+mod sys;
 mod target;
 mod units;
+#[cfg(windows)]
+mod winservice;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -58,6 +66,30 @@ fn main() -> ExitCode {
     memory::take_no_more_than_used();
     memory::keep_private();
     let style = if cli.json { Style::Json } else { Style::Text };
+    #[cfg(windows)]
+    if let Command::Serve(args) = &cli.command
+        && let Some(code) = winservice::runner::hand_over(args, style)
+    {
+        return code;
+    }
+    finish(cli, style, exit_code)
+}
+
+/// The same in the thread that Windows starts for the service; gives the exit code.
+#[cfg(windows)]
+fn serve_as_service(cli: Cli) -> u8 {
+    let outcome = catch_unwind(AssertUnwindSafe(|| run(cli, Style::Text))).unwrap_or_else(|_| Err(defect()));
+    outcome.map_or_else(
+        |failure| {
+            tracing::error!("{failure}");
+            failure.exit_code()
+        },
+        |_| 0,
+    )
+}
+
+/// Carries out the command; says what failed.
+fn finish(cli: Cli, style: Style, exit_code: fn(&Failure) -> u8) -> ExitCode {
     let outcome = catch_unwind(AssertUnwindSafe(|| run(cli, style))).unwrap_or_else(|_| Err(defect()));
     match outcome {
         Ok(code) => code,

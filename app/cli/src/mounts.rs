@@ -1,10 +1,14 @@
 //! What is mounted on a directory, when no process of ours answers for it.
 //!
-//! Reads the kernel's table, which never asks a file system, and takes dead mounts away.
+//! Reads the kernel's table, which never asks a file system, and takes dead mounts away. Windows leaves no dead mounts: its driver takes a
+//! drive away with the process that serves it.
 
+#[cfg(not(target_os = "macos"))]
 use std::ffi::OsString;
+#[cfg(not(target_os = "macos"))]
 use std::fs;
 use std::io;
+#[cfg(not(target_os = "macos"))]
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -33,6 +37,20 @@ pub(crate) fn resolve(dir: &Path) -> io::Result<PathBuf> {
 ///
 /// # Errors
 /// When the table cannot be read.
+#[cfg(target_os = "macos")]
+pub(crate) fn type_at(path: &Path) -> io::Result<Option<String>> {
+    use proxyfs_fuse::{Seen, seen_at};
+    Ok(seen_at(path)?.map(|seen| match seen {
+        Seen::Ours => TYPE.to_owned(),
+        Seen::Other(kind) => kind,
+    }))
+}
+
+/// File-system type of the mount on top at `path`, if there is one.
+///
+/// # Errors
+/// When the table cannot be read.
+#[cfg(not(target_os = "macos"))]
 pub(crate) fn type_at(path: &Path) -> io::Result<Option<String>> {
     let table = fs::read("/proc/self/mountinfo")?;
     Ok(table.split(|b| *b == b'\n').filter_map(parse).rfind(|(place, _)| place == path).map(|(_, kind)| kind))
@@ -43,13 +61,16 @@ pub(crate) fn is_ours(kind: &str) -> bool {
     kind == TYPE
 }
 
-/// Takes a mount away: as root by `umount`, else by the set-user-id helper.
+/// Takes a mount away: as root by `umount`, else by the set-user-id helper; macOS lets whoever mounted it unmount it.
 ///
 /// # Errors
 /// With the words of the program that refused.
 pub(crate) fn take_away(path: &Path) -> io::Result<()> {
-    let (program, switches): (_, &[&str]) =
-        if rustix::process::geteuid().is_root() { ("umount", &[]) } else { ("fusermount3", &["-u"]) };
+    let (program, switches): (_, &[&str]) = if cfg!(target_os = "macos") || rustix::process::geteuid().is_root() {
+        ("umount", &[])
+    } else {
+        ("fusermount3", &["-u"])
+    };
     let output = Command::new(program).args(switches).arg("--").arg(path).stdin(Stdio::null()).output()?;
     if output.status.success() {
         return Ok(());
@@ -58,6 +79,7 @@ pub(crate) fn take_away(path: &Path) -> io::Result<()> {
 }
 
 /// Mount point and type of one line of mountinfo (proc_pid_mountinfo(5)).
+#[cfg(not(target_os = "macos"))]
 fn parse(line: &[u8]) -> Option<(PathBuf, String)> {
     let mut fields = line.split(|b| *b == b' ');
     let place = unescape(fields.nth(4)?);
@@ -67,6 +89,7 @@ fn parse(line: &[u8]) -> Option<(PathBuf, String)> {
 }
 
 /// Undoes the table's escapes: a backslash and three octal digits.
+#[cfg(not(target_os = "macos"))]
 fn unescape(field: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(field.len());
     let mut rest = field;
@@ -83,6 +106,7 @@ fn unescape(field: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    #[cfg(not(target_os = "macos"))]
     #[test]
     fn lines_are_parsed_with_their_escapes() {
         let line = b"36 22 0:32 / /mnt/a\\040b rw,nosuid shared:7 - fuse.proxyfs proxyfs:x rw";

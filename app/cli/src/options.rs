@@ -8,10 +8,10 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use proxyfs_core::config::{EngineOptions, ReplayLogSync, VolumeOptions};
-use proxyfs_core::fs::Caller;
 use proxyfs_store::StoreOptions;
 
 use crate::failure::{Failure, Outcome};
+use crate::sys;
 use crate::units::{parse_size, parse_time, show_size, show_time};
 
 /// Options as they were given, by key: what the registry keeps.
@@ -30,25 +30,59 @@ pub(crate) struct Settings {
     pub(crate) allow_other: bool,
     /// Whether programs in the mount may be started.
     pub(crate) exec: bool,
+    /// How names find their entries.
+    pub(crate) names: NameRule,
+    /// The name that the system shows for the drive, if not the volume's.
+    pub(crate) volume_name: Option<String>,
+    /// Whether the drive is presented as a local disk.
+    pub(crate) local: bool,
+    /// Whether a Mac may leave its own files everywhere.
+    pub(crate) apple_double: bool,
+}
+
+/// How names find their entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum NameRule {
+    /// As the system's users expect.
+    #[default]
+    Auto,
+    /// By their bytes.
+    Exact,
+    /// By their bytes, else in another spelling of the same characters.
+    Equivalent,
+}
+
+impl NameRule {
+    const ALL: [(Self, &'static str); 3] =
+        [(Self::Auto, "auto"), (Self::Exact, "exact"), (Self::Equivalent, "equivalent")];
+
+    fn show(self) -> &'static str {
+        Self::ALL.iter().find(|(rule, _)| *rule == self).map_or("auto", |(_, name)| name)
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.iter().find(|(_, name)| *name == text).map(|(rule, _)| *rule);
+        found.ok_or_else(|| format!("`{text}` is neither auto nor exact nor equivalent"))
+    }
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        let volume = VolumeOptions { owner: host_name(), root_owner: this_user(), ..VolumeOptions::default() };
+        let volume =
+            VolumeOptions { owner: sys::host_name(), root_owner: sys::this_user(), ..VolumeOptions::default() };
         let engine = EngineOptions::default();
-        Self { engine, volume, store: StoreOptions::default(), allow_other: false, exec: true }
+        Self {
+            engine,
+            volume,
+            store: StoreOptions::default(),
+            allow_other: false,
+            exec: true,
+            names: NameRule::default(),
+            volume_name: None,
+            local: false,
+            apple_double: false,
+        }
     }
-}
-
-/// This machine's name, by which other owners know us.
-fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-/// Whoever runs this program: the first mount of a new volume makes a drive that they can write to.
-fn this_user() -> Caller {
-    use rustix::process::{getegid, geteuid};
-    Caller { uid: geteuid().as_raw(), gid: getegid().as_raw(), pid: 0 }
 }
 
 /// One key.
@@ -190,6 +224,37 @@ const KEYS: &[Key] = &[
         help: "let programs in the mount be started",
         show: |s| yes_no(s.exec).to_owned(),
         set: |s, v| flag(v).map(|on| s.exec = on),
+    },
+    Key {
+        name: "names",
+        unit: "auto|exact|equivalent",
+        help: "whether a name also finds the other Unicode spelling of its characters; auto: on macOS it does",
+        show: |s| s.names.show().to_owned(),
+        set: |s, v| NameRule::parse(v).map(|rule| s.names = rule),
+    },
+    Key {
+        name: "volume_name",
+        unit: "text",
+        help: "macOS and Windows: the name that the system shows; empty: the volume's",
+        show: |s| s.volume_name.clone().unwrap_or_default(),
+        set: |s, v| {
+            s.volume_name = Some(v.to_owned()).filter(|name| !name.is_empty());
+            Ok(())
+        },
+    },
+    Key {
+        name: "local",
+        unit: "yes|no",
+        help: "macOS and Windows: present the drive as a local disk instead of a network volume",
+        show: |s| yes_no(s.local).to_owned(),
+        set: |s, v| flag(v).map(|on| s.local = on),
+    },
+    Key {
+        name: "apple_double",
+        unit: "yes|no",
+        help: "macOS: let programs make files named `._*` and `.DS_Store`",
+        show: |s| yes_no(s.apple_double).to_owned(),
+        set: |s, v| flag(v).map(|on| s.apple_double = on),
     },
 ];
 
@@ -362,6 +427,14 @@ mod tests {
     }
 
     #[test]
+    fn how_a_mac_sees_the_drive_can_be_said_on_any_system() {
+        let s = parsed("names=equivalent,volume_name=Our Photos,local,apple_double=yes").unwrap();
+        assert_eq!((s.names, s.volume_name.as_deref()), (NameRule::Equivalent, Some("Our Photos")));
+        assert!(s.local && s.apple_double);
+        assert_eq!(parsed("volume_name=").unwrap().volume_name, None);
+    }
+
+    #[test]
     fn every_default_that_the_help_shows_is_accepted() {
         for key in KEYS {
             let mut settings = Settings::default();
@@ -390,6 +463,7 @@ mod tests {
             ("read_connections=0", "1 to 1024"),
             ("replay_log=never", "neither always nor pipelined"),
             ("read_only=maybe", "neither yes nor no"),
+            ("names=nfc", "neither auto nor exact nor equivalent"),
         ] {
             let failure = parsed(text).unwrap_err();
             assert!(failure.why.contains(part), "{text}: {failure}");

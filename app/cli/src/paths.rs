@@ -1,7 +1,8 @@
 //! Where this program keeps things, by the XDG base directory specification.
 //!
-//! Root, at home or without a home, uses the machine's directories: `/etc/proxyfs`, `/var/lib/proxyfs`, `/run/proxyfs`, so that a service
-//! and a person at a terminal mean the same volumes. For everybody else:
+//! Root, at home or without a home, uses the machine's directories: `/etc/proxyfs`, `/var/lib/proxyfs`, `/run/proxyfs` (on macOS `/var/db`
+//! and `/var/run` instead of the latter two), so that a service and a person at a terminal mean the same volumes. For everybody else, on
+//! macOS as well, where these are easier to type and to back up than what lies in `~/Library`:
 //!
 //! | what | where |
 //! |---|---|
@@ -11,12 +12,14 @@
 //! | state of a volume: replay log, staged data, cache, control socket | `$XDG_STATE_HOME/proxyfs/<uuid>` (default `~/.local/state`) |
 //! | the embedded default store | `$XDG_DATA_HOME/proxyfs/default-store` (default `~/.local/share`) |
 //!
-//! A relative path in one of these variables is ignored, as the specification says.
+//! A relative path in one of these variables is ignored, as the specification says. On Windows, which has directories of its own for
+//! such things, all is different: see `windows`.
 
+#[cfg(windows)]
+pub(crate) mod windows;
+
+#[cfg(unix)]
 use std::env;
-use std::fs;
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use proxyfs_credentials::Sources;
@@ -24,13 +27,27 @@ use proxyfs_credentials::Sources;
 use crate::failure::{Failure, Outcome};
 
 /// Our directory inside each base directory.
+#[cfg(unix)]
 const PROGRAM: &str = "proxyfs";
 
 /// The machine's configuration.
+#[cfg(unix)]
 const MACHINE_CONFIG: &str = "/etc/proxyfs";
 
-/// Where root is at home.
+/// Where root is at home, the machine's state, and where its daemon listens. macOS has no `/run`, and keeps what daemons keep in
+/// `/var/db`.
+#[cfg(all(unix, not(target_os = "macos")))]
 const ROOT_HOME: &str = "/root";
+#[cfg(all(unix, not(target_os = "macos")))]
+const MACHINE_STATE: &str = "/var/lib/proxyfs";
+#[cfg(all(unix, not(target_os = "macos")))]
+const MACHINE_SOCKET: &str = "/run/proxyfs/control.sock";
+#[cfg(target_os = "macos")]
+const ROOT_HOME: &str = "/var/root";
+#[cfg(target_os = "macos")]
+const MACHINE_STATE: &str = "/var/db/proxyfs";
+#[cfg(target_os = "macos")]
+const MACHINE_SOCKET: &str = "/var/run/proxyfs/control.sock";
 
 /// The directories of one user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,13 +55,17 @@ pub(crate) struct Paths {
     config: PathBuf,
     state: PathBuf,
     data: PathBuf,
+    #[cfg(unix)]
     home: Option<PathBuf>,
     /// Where the daemon listens.
     socket: PathBuf,
     /// The daemon's configuration, if it was named.
     config_file: Option<PathBuf>,
+    /// Whether they are the machine's, not one user's.
+    machine: bool,
 }
 
+#[cfg(unix)]
 impl Paths {
     /// From the environment.
     pub(crate) fn from_env() -> Outcome<Self> {
@@ -59,11 +80,12 @@ impl Paths {
         if is_root && at_home && !own_base {
             return Ok(Self {
                 config: PathBuf::from(MACHINE_CONFIG),
-                state: PathBuf::from("/var/lib/proxyfs"),
-                data: PathBuf::from("/var/lib/proxyfs"),
+                state: PathBuf::from(MACHINE_STATE),
+                data: PathBuf::from(MACHINE_STATE),
                 home: Some(PathBuf::from(ROOT_HOME)),
-                socket: socket.unwrap_or_else(|| PathBuf::from("/run/proxyfs/control.sock")),
+                socket: socket.unwrap_or_else(|| PathBuf::from(MACHINE_SOCKET)),
                 config_file,
+                machine: true,
             });
         }
         let home = var("HOME").filter(|p| p.is_absolute());
@@ -83,12 +105,15 @@ impl Paths {
             data: base("XDG_DATA_HOME", ".local/share")?,
             home,
             config_file,
+            machine: false,
         })
     }
+}
 
+impl Paths {
     /// Whether these are the machine's directories, not one user's.
     pub(crate) fn are_machines(&self) -> bool {
-        self.config == Path::new(MACHINE_CONFIG)
+        self.machine
     }
 
     /// The daemon's configuration.
@@ -102,6 +127,7 @@ impl Paths {
     }
 
     /// Parent of this user's configuration directories.
+    #[cfg(all(unix, not(target_os = "macos")))]
     pub(crate) fn config_home(&self) -> &Path {
         self.config.parent().unwrap_or(&self.config)
     }
@@ -132,6 +158,7 @@ impl Paths {
     }
 
     /// Where `quickstart` mounts when no directory is named.
+    #[cfg(unix)]
     pub(crate) fn default_drive(&self) -> Outcome<PathBuf> {
         self.home.as_ref().map(|h| h.join("ProxyFS")).ok_or_else(|| {
             Failure::usage("choose", "a directory for the drive", "HOME is not set", "name it: proxyfs quickstart DIR")
@@ -139,23 +166,12 @@ impl Paths {
     }
 }
 
-/// Makes the directory of a mount unless something is there, which may also be a dead mount.
+/// Makes what a mount needs to be there before: on Unix its directory, on Windows the one around it.
 pub(crate) fn make_mount_point(dir: &Path) -> Outcome {
-    match fs::symlink_metadata(dir) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            fs::create_dir_all(dir).map_err(|e| Failure::io("make", &format!("the directory {}", dir.display()), &e))
-        }
-        _ => Ok(()),
-    }
+    crate::sys::make_mount_point(dir).map_err(|e| Failure::io("make", &format!("the directory {}", dir.display()), &e))
 }
 
-/// Makes a directory that only this user can enter, with its parents.
-pub(crate) fn make_private_dir(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
-}
-
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 
@@ -178,16 +194,13 @@ mod tests {
             let vars: Vec<_> = vars.iter().map(|(n, v)| ((*n).to_owned(), PathBuf::from(v))).collect();
             Paths::from_vars(true, |name| vars.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone())).unwrap()
         };
-        for vars in [&[][..], &[("HOME", "/root")]] {
+        for vars in [&[][..], &[("HOME", ROOT_HOME)]] {
             let paths = root(vars);
             assert!(paths.are_machines());
             assert_eq!(paths.config_file(), Path::new("/etc/proxyfs/proxyfs.toml"));
-            assert_eq!(
-                (paths.states(), paths.socket()),
-                (Path::new("/var/lib/proxyfs"), Path::new("/run/proxyfs/control.sock"))
-            );
+            assert_eq!((paths.states(), paths.socket()), (Path::new(MACHINE_STATE), Path::new(MACHINE_SOCKET)));
         }
-        let other = root(&[("HOME", "/root"), ("XDG_STATE_HOME", "/s"), ("PROXYFS_CONFIG", "/c.toml")]);
+        let other = root(&[("HOME", ROOT_HOME), ("XDG_STATE_HOME", "/s"), ("PROXYFS_CONFIG", "/c.toml")]);
         assert_eq!(other.socket(), Path::new("/s/proxyfs/daemon.sock"));
         assert!(!other.are_machines());
         assert_eq!(other.config_file(), Path::new("/c.toml"));

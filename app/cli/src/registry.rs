@@ -16,14 +16,13 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Outcome};
 use crate::options::Given;
-use crate::paths::make_private_dir;
+use crate::sys::{make_private_dir, private, sync_dir};
 
 /// Version of the file that this program reads and writes.
 const VERSION: u64 = 1;
@@ -181,7 +180,7 @@ impl Registry {
     fn lock(&self) -> io::Result<File> {
         make_private_dir(self.dir())?;
         let path = self.file.with_extension("lock");
-        let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let lock = private(OpenOptions::new().read(true).write(true).create(true).truncate(false)).open(path)?;
         lock.lock()?;
         Ok(lock)
     }
@@ -189,11 +188,12 @@ impl Registry {
     /// Writes a new file beside the old one and renames it into place. Runs under the lock.
     fn replace(&self, text: &str) -> io::Result<()> {
         let temp = self.file.with_extension("new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temp)?;
+        let mut file = private(OpenOptions::new().write(true).create(true).truncate(true)).open(&temp)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
+        drop(file);
         fs::rename(&temp, &self.file)?;
-        File::open(self.dir())?.sync_all()
+        sync_dir(self.dir())
     }
 
     fn dir(&self) -> &Path {

@@ -2,7 +2,7 @@
 //!
 //! A map: [`config`] is what is wanted ([`keys`] each key once, [`document`] where it stands in the text, [`reload`] what changes while it
 //! runs); [`host`] has the volumes and [`hosted`] is one of them; [`control`] does what the control interface asks ([`answers`], [`counts`],
-//! [`metrics`], [`health`], [`delete`]); [`events`] says what happens, [`notify`] tells the service manager, [`inhibit`] works with logind, [`wake`] notices another network; [`ask`] is how commands reach all this.
+//! [`metrics`], [`health`], [`delete`]); [`events`] says what happens, [`notify`] tells the service manager, `inhibit` works with logind and `session_end` with Windows to hold up a shutdown while there is a `risk`, [`wake`] notices another network; [`ask`] is how commands reach all this.
 
 mod answers;
 pub(crate) mod ask;
@@ -15,6 +15,7 @@ mod events;
 mod health;
 mod host;
 mod hosted;
+#[cfg(target_os = "linux")]
 mod inhibit;
 mod keys;
 mod manual;
@@ -22,22 +23,24 @@ mod metrics;
 mod notify;
 mod regain;
 mod reload;
+#[cfg(any(target_os = "linux", windows))]
+mod risk;
+#[cfg(windows)]
+mod session_end;
 mod wake;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use proxyfs_control::backend::Control;
+use proxyfs_control::local::remove;
 use proxyfs_control::secret::Secret;
 use proxyfs_control::server::tcp::{Reach, TcpPlace, tls_config};
-use proxyfs_control::server::unix::{UnixPlace, remove};
 use proxyfs_control::server::{Access, Listener, Server};
 use serde_json::{Value, json};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
@@ -48,7 +51,8 @@ use crate::cli::Serve;
 use crate::failure::{Failure, Outcome};
 use crate::logging::{self, Wish};
 use crate::output::Style;
-use crate::paths::{Paths, make_private_dir};
+use crate::paths::Paths;
+use crate::sys::{self, Signals, Told, make_private_dir};
 use config::{Config, Listen};
 use control::Desk;
 use host::Host;
@@ -83,7 +87,7 @@ pub(crate) async fn run(paths: &Paths, style: Style, args: &Serve) -> Outcome {
     let mut signals = Signals::listen().map_err(|e| Failure::io("listen for", "signals", &e))?;
     let desk: Arc<dyn Control> = Arc::new(Desk(Arc::clone(&host)));
     let socket = config.daemon.socket.clone().unwrap_or_else(|| paths.socket().to_owned());
-    let mut servers = vec![listen_unix(&socket, &desk)?];
+    let mut servers = vec![listen_local(&socket, &desk)?];
     let address = match listen_tcp(&config.listen, &desk).await? {
         Some((server, address)) => {
             servers.push(server);
@@ -114,6 +118,8 @@ pub(crate) async fn run(paths: &Paths, style: Style, args: &Serve) -> Outcome {
         server.drain(DRAIN_PATIENCE).await;
     }
     background.iter().for_each(JoinHandle::abort);
+    #[cfg(windows)]
+    session_end::stopped();
     if let Err(e) = remove(&socket) {
         tracing::debug!("the control socket stays: {e}");
     }
@@ -143,7 +149,7 @@ fn lock(paths: &Paths) -> Outcome<File> {
     let path = paths.states().join("daemon.lock");
     let open = || {
         make_private_dir(paths.states())?;
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)
+        sys::private(OpenOptions::new().read(true).write(true).create(true).truncate(false)).open(&path)
     };
     let file = open().map_err(|e| Failure::io("open", &path.display().to_string(), &e))?;
     match file.try_lock() {
@@ -156,15 +162,15 @@ fn lock(paths: &Paths) -> Outcome<File> {
     }
 }
 
-fn listen_unix(socket: &Path, desk: &Arc<dyn Control>) -> Outcome<Server> {
+fn listen_local(socket: &Path, desk: &Arc<dyn Control>) -> Outcome<Server> {
     let failed = |e: io::Error| Failure::io("listen on", &socket.display().to_string(), &e);
     if let Some(dir) = socket.parent()
         && !dir.exists()
     {
         make_private_dir(dir).map_err(failed)?;
     }
-    let place = UnixPlace::bind(socket).map_err(failed)?;
-    Server::start(Listener::Unix(place), Arc::clone(desk), Access::default()).map_err(failed)
+    let listener = Listener::local(socket).map_err(failed)?;
+    Server::start(listener, Arc::clone(desk), Access::default()).map_err(failed)
 }
 
 /// Listens on TCP, if that is configured; gives the URL too.
@@ -193,9 +199,7 @@ async fn listen_tcp(listen: &Listen, desk: &Arc<dyn Control>) -> Outcome<Option<
 fn token(file: &Path) -> Outcome<Secret> {
     let subject = format!("the token file {}", file.display());
     let failed = |e: io::Error| Failure::io("read", &subject, &e);
-    let mode = fs::metadata(file).map_err(failed)?.mode();
-    if mode & 0o077 != 0 {
-        let advice = format!("chmod 600 {}", file.display());
+    if let Some(advice) = sys::advice_if_shared(file, &fs::metadata(file).map_err(failed)?) {
         return Err(Failure::new("use", subject, "others can read it", advice));
     }
     let text = Zeroizing::new(fs::read_to_string(file).map_err(failed)?);
@@ -210,7 +214,10 @@ fn token(file: &Path) -> Outcome<Secret> {
 fn start_background(host: &Arc<Host>) -> Vec<JoinHandle<()>> {
     let mut tasks = vec![
         tokio::spawn(events::look(Arc::clone(host))),
+        #[cfg(target_os = "linux")]
         tokio::spawn(inhibit::run(Arc::clone(host))),
+        #[cfg(windows)]
+        tokio::spawn(session_end::run(Arc::clone(host))),
         tokio::spawn(wake::run(Arc::clone(host))),
         tokio::spawn(events::tell_log(Arc::clone(&host.logs), Arc::clone(&host.events))),
     ];
@@ -255,7 +262,7 @@ async fn end(host: &Arc<Host>, signals: &mut Signals) -> Outcome {
     tracing::info!("stopping: unmounting and uploading what is left");
     let ends = tokio::select! {
         ends = host.stop(patience) => ends,
-        () = signals.stop_again() => {
+        () = stop_again(signals) => {
             let why = "stopped before everything was in the store; what is missing is staged on this computer";
             return Err(Failure::new("finish", "the daemon", why, "start it again: what waits goes up then"));
         }
@@ -308,38 +315,7 @@ fn summary(host: &Host) -> String {
     format!("{mounted} volumes mounted, {wanted} wanted")
 }
 
-/// What a signal asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
-    Stop,
-    Reload,
-}
-
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> Told {
-        tokio::select! {
-            _ = self.interrupt.recv() => Told::Stop,
-            _ = self.terminate.recv() => Told::Stop,
-            _ = self.hangup.recv() => Told::Reload,
-        }
-    }
-
-    /// Waits for another request to stop.
-    async fn stop_again(&mut self) {
-        while self.next().await != Told::Stop {}
-    }
+/// Waits for another request to stop.
+async fn stop_again(signals: &mut Signals) {
+    while signals.next().await != Told::Stop {}
 }

@@ -12,15 +12,14 @@ use proxyfs_control::types::stats::Stats;
 use proxyfs_control::types::volume::VolumeState;
 use proxyfs_core::engine::Engine;
 use proxyfs_core::volume::{CloseReport, Volume};
-use proxyfs_fuse::{CachePolicy, MountOptions, Mounted, UnmountKind, check, mount};
 use proxyfs_store::Counters;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::adapter::{Mounted, UnmountKind, check, mount};
 use crate::control::server::{Handler, Progress, Server, remove_socket};
 use crate::control::{Reply, Request};
 use crate::failure::{Failure, Outcome};
@@ -29,6 +28,7 @@ use crate::output::Style;
 use crate::paths::Paths;
 use crate::serve::unix_now;
 use crate::stats::measure::{empty, of_volume};
+use crate::sys::{self, Signals};
 use crate::target::Target;
 use crate::units::about_size;
 
@@ -44,9 +44,6 @@ pub(crate) const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 const DRAIN_PATIENCE: Duration = Duration::from_secs(2);
 /// Time between progress lines.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
-/// The most that a read-only mount's names and attributes may be older than the checkpoint that is shown. The kernel is told what
-/// changed; this is for an answer that was under way just then, and for a change that is too large to be told.
-const FOLLOWER_TTL: Duration = Duration::from_secs(10);
 
 /// What is to be mounted where.
 #[derive(Clone, Debug)]
@@ -127,7 +124,7 @@ pub(crate) async fn run(
     let engine = Engine::new(&plan.settings.engine);
     let opened = plan.target.opened(&plan.settings).await?;
     let volume = plan.target.open_on(engine, opened.store, paths, "mount", plan.settings.clone()).await?;
-    let mut stops = match Stops::listen() {
+    let mut stops = match Signals::listen() {
         Ok(stops) => stops,
         Err(e) => {
             give_up(volume).await;
@@ -154,14 +151,14 @@ pub(crate) async fn run(
     };
     if server.is_some() {
         tokio::select! {
-            () = stops.next() => style.progress("Stopping: unmounting and uploading what is left. Ctrl-C again stops at once."),
+            _ = stops.next() => style.progress("Stopping: unmounting and uploading what is left. Ctrl-C again stops at once."),
             () = shared.stop.notified() => {}
             () = mounted.ended() => style.progress("The drive was unmounted; uploading what is left."),
         }
     }
     let ended = tokio::select! {
         ended = end(&shared, &mounted, style) => ended,
-        () = stops.next() => Err(stopped_at_once(&subject, &volume)),
+        _ = stops.next() => Err(stopped_at_once(&subject, &volume)),
     };
     let ended = ended.map_err(|e| shared.earlier().unwrap_or(e)).and_then(|e| shared.earlier().map_or(Ok(e), Err));
     shared.outcome.send_replace(Some(ended.clone()));
@@ -174,25 +171,13 @@ pub(crate) async fn run(
 
 /// Checks that a mount is possible here before anything is claimed or written.
 pub(crate) async fn check_place(subject: &str, mount_point: &Path, settings: &Settings) -> Outcome {
-    let (mount_point, options) = (mount_point.to_owned(), mount_options(String::new(), settings));
-    let checking = tokio::task::spawn_blocking(move || check(&mount_point, &options)).await;
+    let (mount_point, settings) = (mount_point.to_owned(), settings.clone());
+    let checking = tokio::task::spawn_blocking(move || check(&mount_point, &settings)).await;
     checking.unwrap_or_else(|e| Err(thread_failed(e))).map_err(|e| Failure::engine("mount", subject, &e))
 }
 
 fn thread_failed(error: tokio::task::JoinError) -> proxyfs_core::Error {
     proxyfs_core::Error::with_source(proxyfs_core::ErrorKind::Internal, "the mounting thread failed", error)
-}
-
-fn mount_options(fs_name: String, settings: &Settings) -> MountOptions {
-    let read_only = settings.volume.read_only;
-    MountOptions {
-        fs_name,
-        read_only,
-        allow_other: settings.allow_other,
-        exec: settings.exec,
-        cache: if read_only { CachePolicy::Follower { ttl: FOLLOWER_TTL } } else { CachePolicy::SoleWriter },
-        ..MountOptions::default()
-    }
 }
 
 /// Closes a volume whose mount failed; it was not used, so there is nothing to say.
@@ -204,9 +189,9 @@ pub(crate) async fn give_up(volume: Volume) {
 
 /// Mounts on a thread that may block.
 pub(crate) async fn attach(volume: &Volume, plan: &Plan) -> proxyfs_core::Result<Mounted> {
-    let options = mount_options(format!("proxyfs:{}", plan.target.label()), &plan.settings);
-    let (fs, mount_point, runtime) = (Arc::new(volume.clone()), plan.mount_point.clone(), Handle::current());
-    let mounting = tokio::task::spawn_blocking(move || mount(fs, &mount_point, options, &runtime));
+    let (volume, label, runtime) = (volume.clone(), plan.target.label(), Handle::current());
+    let (mount_point, settings) = (plan.mount_point.clone(), plan.settings.clone());
+    let mounting = tokio::task::spawn_blocking(move || mount(&volume, &label, &mount_point, &settings, &runtime));
     mounting.await.unwrap_or_else(|e| Err(thread_failed(e)))
 }
 
@@ -240,10 +225,10 @@ async fn begin(
 pub(crate) async fn answers(mount_point: &Path, patience: Duration) -> Outcome {
     let subject = format!("the mount on {}", mount_point.display());
     let path = mount_point.to_owned();
-    let asked = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&path));
+    let asked = tokio::task::spawn_blocking(move || sys::ask_mount(&path));
     match timeout(patience, asked).await {
         Ok(Ok(Ok(_))) => Ok(()),
-        Ok(Ok(Err(e))) => Err(Failure::io("use", &subject, &e.into())),
+        Ok(Ok(Err(e))) => Err(Failure::io("use", &subject, &e)),
         Ok(Err(_)) | Err(_) => Err(Failure::new("use", subject, "it does not answer", "look at the log (--log debug)")),
     }
 }
@@ -302,31 +287,6 @@ fn stopped_at_once(subject: &str, volume: &Volume) -> Failure {
         format!("stopped before everything was in the store; {left} wait on this computer"),
         "mount it again: what waits goes up then",
     )
-}
-
-/// The signals that end a session: Ctrl-C, a request to terminate, a terminal that was closed.
-struct Stops {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-}
-
-impl Stops {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
-        }
-    }
 }
 
 /// What control requests reach.

@@ -20,8 +20,9 @@ use crate::control::client;
 use crate::credentials::{failure, named};
 use crate::failure::{Failure, Outcome};
 use crate::options::{Given, Settings};
-use crate::paths::{Paths, make_private_dir};
+use crate::paths::Paths;
 use crate::registry::{Registry, check_name};
+use crate::sys::make_private_dir;
 
 /// A volume that can be opened.
 #[derive(Clone, Debug)]

@@ -1,5 +1,5 @@
 //! The service under a real systemd, on a machine that is switched off and on: the lines of the README, and what the unit promises.
-
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod common;

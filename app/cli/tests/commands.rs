@@ -1,4 +1,5 @@
 //! The program without mounts: volumes and their registry, errors, exit codes, JSON.
+#![cfg(target_os = "linux")]
 
 mod common;
 

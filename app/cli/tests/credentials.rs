@@ -1,5 +1,5 @@
 //! Named credentials without a credential store: file, systemd, environment; what a test of them says; what is refused.
-
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a helper that fails must fail its test")]
 
 mod common;

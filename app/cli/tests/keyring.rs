@@ -1,5 +1,5 @@
 //! Named credentials in a real credential store (gnome-keyring on a private D-Bus): kept, used, deleted, locked.
-
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a helper that fails must fail its test")]
 
 mod common;

@@ -1,4 +1,5 @@
 //! The program with real mounts: the life of a drive, signals, a killed process, the background, two owners.
+#![cfg(target_os = "linux")]
 
 mod common;
 

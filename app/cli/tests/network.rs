@@ -1,7 +1,7 @@
 //! The daemon when its network goes, comes back and changes, in a network namespace of the test's own.
 //!
 //! Each test runs itself again inside the namespace: server, daemon and test share it, and what is done to its addresses reaches nobody else.
-
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod common;

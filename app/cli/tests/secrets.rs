@@ -1,6 +1,6 @@
 //! Planted secrets are searched for wherever this program writes: configuration, state, logs at the highest level, `/proc`, and the core
 //! image of a killed process.
-
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a helper that fails must fail its test")]
 
 mod common;

@@ -1,5 +1,5 @@
 //! The daemon: real processes, real mounts, a store in a local directory.
-
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod common;

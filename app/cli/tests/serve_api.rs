@@ -1,5 +1,5 @@
 //! What the daemon answers on its control socket, asked by the typed client.
-
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod common;

@@ -1,5 +1,5 @@
 //! The daemon and a service manager that speaks sd_notify: what it is told, and when. And the interface over TCP.
-
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod common;

@@ -1,5 +1,5 @@
 //! The daemon on an S3 store that comes and goes, with named credentials that no answer shows.
-
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod common;

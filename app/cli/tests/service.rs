@@ -1,6 +1,6 @@
 //! The daemon as a service: the units before systemd's own tools, `proxyfs service` with a systemctl that notes what it is asked, and
 //! `mount -t proxyfs` through the real mount(8).
-
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod common;

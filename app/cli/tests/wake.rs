@@ -1,6 +1,6 @@
 //! The daemon beside a logind on a bus of its own: the lock that holds up a shutdown, and what it does when the computer wakes or the network
 //! changes.
-
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 #![allow(missing_docs, reason = "the macro of a D-Bus interface writes methods without docs")]
 

@@ -23,7 +23,7 @@ async fn main() -> io::Result<()> {
     let (listener, access) = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["unix", path] => {
             println!("{path}");
-            (Listener::Unix(proxyfs_control::server::unix::UnixPlace::bind(path.as_ref())?), access)
+            (Listener::local(path.as_ref())?, access)
         }
         ["tcp", token] => {
             let place = TcpPlace::bind(([127, 0, 0, 1], 0).into(), Reach::Loopback, None).await?;

@@ -1,4 +1,4 @@
-//! The asking side: typed calls over a Unix socket or TCP.
+//! The asking side: typed calls over a Unix socket, a named pipe or TCP.
 //!
 //! Each call takes a connection of its own, so that calls do not wait for each other and the end of a connection can tell the end
 //! of a process. Calls with progress show each line as it comes. [`Client::events`] goes on across lost connections.
@@ -66,8 +66,8 @@ pub struct Client {
 
 #[derive(Clone)]
 enum Place {
-    #[cfg(unix)]
-    Unix(PathBuf),
+    /// A Unix socket or a named pipe.
+    Local(PathBuf),
     Tcp {
         authority: String,
         tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
@@ -83,8 +83,7 @@ impl std::fmt::Debug for Place {
 impl Place {
     fn describe(&self) -> String {
         match self {
-            #[cfg(unix)]
-            Self::Unix(path) => path.display().to_string(),
+            Self::Local(path) => path.display().to_string(),
             Self::Tcp { authority, tls: Some(_) } => format!("https://{authority}"),
             Self::Tcp { authority, tls: None } => format!("http://{authority}"),
         }
@@ -92,19 +91,17 @@ impl Place {
 
     fn host(&self) -> &str {
         match self {
-            #[cfg(unix)]
-            Self::Unix(_) => "localhost",
+            Self::Local(_) => "localhost",
             Self::Tcp { authority, .. } => authority,
         }
     }
 }
 
 impl Client {
-    /// A daemon on a Unix socket.
-    #[cfg(unix)]
+    /// A daemon of this computer: on a Unix socket, on Windows on the named pipe of this path.
     #[must_use]
-    pub fn unix(path: impl Into<PathBuf>) -> Self {
-        Self { place: Place::Unix(path.into()), token: None }
+    pub fn local(path: impl Into<PathBuf>) -> Self {
+        Self { place: Place::Local(path.into()), token: None }
     }
 
     /// A daemon at `https://HOST:PORT`, whose certificate must come from one of `roots` (PEM), or at `http://HOST:PORT`.

@@ -5,8 +5,10 @@
 
 mod access;
 mod busy;
-mod connections;
+pub(crate) mod connections;
 mod extract;
+#[cfg(windows)]
+pub mod pipe;
 mod routes;
 mod stream;
 pub mod tcp;
@@ -14,6 +16,7 @@ pub mod tcp;
 pub mod unix;
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,7 +67,8 @@ impl Default for Bounds {
 /// Who may ask.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
-    /// The bearer token that every request must have; none where the listener knows its peers, as a Unix socket does.
+    /// The bearer token that every request must have; none where the listener knows its peers, as a Unix socket and a
+    /// named pipe do.
     pub token: Option<Secret>,
     /// Origins of web pages that may ask; by default no page may.
     pub origins: Vec<String>,
@@ -121,14 +125,31 @@ pub(crate) fn document() -> utoipa::openapi::OpenApi {
     routes::all().split_for_parts().1
 }
 
-/// Where requests come from. Named pipes would be one more.
+/// Where requests come from.
 #[derive(Debug)]
 pub enum Listener {
     /// A Unix socket, which knows its peers' users.
     #[cfg(unix)]
     Unix(unix::UnixPlace),
+    /// A named pipe of Windows, which only users with a right to it can open.
+    #[cfg(windows)]
+    Pipe(pipe::PipePlace),
     /// TCP, with TLS and always with a token.
     Tcp(tcp::TcpPlace),
+}
+
+impl Listener {
+    /// A Unix socket at `path`, on Windows the named pipe of that path. The caller makes sure that no other process serves it, by a lock of
+    /// its own. Needs a runtime around it.
+    ///
+    /// # Errors
+    /// As the OS gives them; `AlreadyExists` if something else is there.
+    pub fn local(path: &Path) -> io::Result<Self> {
+        #[cfg(unix)]
+        return unix::UnixPlace::bind(path).map(Self::Unix);
+        #[cfg(windows)]
+        return pipe::PipePlace::bind(path).map(Self::Pipe);
+    }
 }
 
 /// A server at work. Dropping it stops accepting; open connections go on until the process ends.
@@ -152,6 +173,8 @@ impl Server {
         let accepting = match listener {
             #[cfg(unix)]
             Listener::Unix(place) => tokio::spawn(connections::accept(place, app)),
+            #[cfg(windows)]
+            Listener::Pipe(place) => tokio::spawn(connections::accept(place, app)),
             Listener::Tcp(place) => tokio::spawn(connections::accept(place, app)),
         };
         Ok(Self { accepting, busy })

@@ -4,9 +4,6 @@
 
 mod common;
 
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 use std::time::Duration;
 
 use common::{Daemon, TOKEN, ask_tcp, tcp, with_token};
@@ -20,7 +17,6 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// For what must not happen.
 const MOMENT: Duration = Duration::from_millis(300);
-const NOBODY: u32 = 65534;
 
 /// All methods and paths of the document, with names filled in.
 fn operations() -> Vec<(String, String)> {
@@ -44,8 +40,14 @@ fn everything() -> Vec<(String, String)> {
     all
 }
 
+#[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn another_user_is_refused_on_the_socket_whatever_its_rights() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+
+    const NOBODY: u32 = 65534;
     if !rustix::process::geteuid().is_root() {
         eprintln!("SKIP: changing users takes root");
         return;
@@ -71,6 +73,26 @@ async fn another_user_is_refused_on_the_socket_whatever_its_rights() {
     let errors = String::from_utf8_lossy(&other.stderr).into_owned();
     assert!(got == "0" || errors.contains("BrokenPipe") || errors.contains("ConnectionReset"), "{other:?}");
     assert_eq!(daemon.get("/v1/health").await.status, 200);
+}
+
+#[cfg(windows)]
+#[tokio::test]
+async fn no_other_user_has_a_right_to_the_pipe_nor_anybody_over_the_network() {
+    use proxyfs_windows::{identity, pipe};
+
+    let daemon = Daemon::start();
+    let connected = daemon.connect().await;
+    let (owner, descriptor) = pipe::security(&connected).unwrap();
+    let own = identity::own_sid().unwrap();
+    assert_eq!(owner, own);
+    let sddl = descriptor.to_sddl().unwrap();
+    let (refused, allowed) = sddl.split_once("(A;").expect("an access list");
+    assert!(refused.ends_with("(D;;FA;;;NU)") || refused.ends_with("(D;;GA;;;NU)"), "{sddl}");
+    // The system, administrators and this user; nobody else.
+    let who: Vec<&str> =
+        allowed.split(')').filter_map(|entry| entry.rsplit(';').next()).filter(|w| !w.is_empty()).collect();
+    assert!(who.len() <= 3 && who.contains(&"SY") && who.contains(&"BA"), "{sddl}");
+    assert!(who.iter().all(|w| ["SY", "BA", own.as_str(), "LA"].contains(w)), "{sddl}");
 }
 
 #[tokio::test]

@@ -159,9 +159,12 @@ async fn work_goes_on_when_whoever_asked_has_gone() {
 async fn nobody_there_is_told_from_other_failures() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("control.sock");
-    assert!(matches!(Client::unix(&path).version().await, Err(CallError::Nobody(_))));
+    assert!(matches!(Client::local(&path).version().await, Err(CallError::Nobody(_))));
+    #[cfg(unix)]
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-    assert!(matches!(Client::unix(&path).version().await, Err(CallError::Nobody(_))));
+    #[cfg(windows)]
+    drop(Listener::local(&path).unwrap());
+    assert!(matches!(Client::local(&path).version().await, Err(CallError::Nobody(_))));
 }
 
 #[tokio::test]
@@ -171,7 +174,7 @@ async fn a_socket_with_a_long_path_works_too() {
     std::fs::create_dir(&deep).unwrap();
     let path = deep.join("control.sock");
     let _server = common::serve(&path, Arc::new(Fake::new()), proxyfs_control::server::Bounds::default());
-    assert_eq!(Client::unix(&path).version().await.unwrap().pid, std::process::id());
+    assert_eq!(Client::local(&path).version().await.unwrap().pid, std::process::id());
 }
 
 #[tokio::test]
@@ -202,7 +205,7 @@ async fn an_unmount_that_ends_the_process_returns_when_the_connection_does() {
     let entered = process.enter();
     let server = common::serve(&path, Arc::new(Fake::new()), proxyfs_control::server::Bounds::default());
     drop(entered);
-    let client = Client::unix(&path);
+    let client = Client::local(&path);
     let alone = serde_json::from_str(r#"{"options":{"stand_alone":"1"}}"#).unwrap();
     client.edit(&name("photos"), &alone).await.unwrap();
     let lines = Cell::new(0);

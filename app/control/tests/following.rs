@@ -9,18 +9,18 @@ use std::time::Duration;
 
 use common::{Daemon, name, serve};
 use proxyfs_control::client::CallError;
+use proxyfs_control::local::Connected;
 use proxyfs_control::server::Bounds;
 use proxyfs_control::types::event::EventKind;
 use proxyfs_control::types::problem::Kind;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Follows by hand; the lines of the answer's body, chunk sizes among them.
-async fn follow(daemon: &Daemon, path: &str, header: &str) -> Lines<BufReader<UnixStream>> {
+async fn follow(daemon: &Daemon, path: &str, header: &str) -> Lines<BufReader<Connected>> {
     let mut stream = daemon.connect().await;
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n{header}\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -29,7 +29,7 @@ async fn follow(daemon: &Daemon, path: &str, header: &str) -> Lines<BufReader<Un
     lines
 }
 
-async fn until(lines: &mut Lines<BufReader<UnixStream>>, wanted: impl Fn(&str) -> bool) -> String {
+async fn until(lines: &mut Lines<BufReader<Connected>>, wanted: impl Fn(&str) -> bool) -> String {
     let found = async {
         loop {
             let line = lines.next_line().await.unwrap().expect("the stream goes on");
@@ -41,7 +41,7 @@ async fn until(lines: &mut Lines<BufReader<UnixStream>>, wanted: impl Fn(&str) -
     timeout(PATIENCE, found).await.expect("it comes")
 }
 
-async fn data(lines: &mut Lines<BufReader<UnixStream>>) -> Value {
+async fn data(lines: &mut Lines<BufReader<Connected>>) -> Value {
     let line = until(lines, |line| line.starts_with("data: ")).await;
     serde_json::from_str(&line["data: ".len()..]).unwrap()
 }
@@ -141,7 +141,7 @@ async fn the_client_follows_across_a_restart_of_the_daemon() {
     let entered = server.enter();
     let first = serve(&path, Arc::clone(&fake), bounds);
     drop(entered);
-    let mut events = proxyfs_control::Client::unix(&path).events(None);
+    let mut events = proxyfs_control::Client::local(&path).events(None);
     events.connect().await.unwrap();
     fake.tell(EventKind::Offline, None);
     assert_eq!(events.next().await.unwrap().kind, EventKind::Offline);

@@ -1,7 +1,7 @@
 //! A file of named credentials that only its owner may read.
 //!
 //! Invariants: the opened file, not its path, is checked (a regular file, mode without any right of group and others, owned by this
-//! user or root); a change holds the lock file, reads anew, and replaces the file atomically and durably; a file that makes no sense
+//! user or root; on Windows the rights are those of the folder that it lies in, the user's profile, and are not looked at); a change holds the lock file, reads anew, and replaces the file atomically and durably; a file that makes no sense
 //! is an error and is never overwritten.
 //!
 //! ```toml
@@ -155,7 +155,8 @@ fn encode(records: &Records) -> Zeroizing<String> {
     let parts: Vec<_> = records.iter().map(|(name, record)| (name, record.encode())).collect();
     let len: usize = parts.iter().map(|(name, text)| name.len() + text.len() + 32).sum();
     let mut out = Zeroizing::new(String::with_capacity(len + 256));
-    out.push_str("# Secrets in clear text. Keep the mode at 0600; better: proxyfs credentials set NAME --in keyring\n");
+    let keep = if cfg!(windows) { "Let nobody else read them" } else { "Keep the mode at 0600" };
+    out.push_str(&format!("# Secrets in clear text. {keep}; better: proxyfs credentials set NAME --in keyring\n"));
     out.push_str(&format!("version = {VERSION}\n"));
     for (name, text) in &parts {
         // Quoted, as a name may hold dots.
@@ -178,14 +179,17 @@ pub(crate) fn open_checked(path: &Path) -> Result<Option<File>> {
         // A pipe in its place must not hold us up.
         options.custom_flags(i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0));
     }
+    let refused = |why: String, to_do: String| Err(Error::new(ErrorKind::Refused, subject(), why, to_do));
+    let irregular = || refused("it is not a regular file".to_owned(), "put a regular file there".to_owned());
     let file = match options.open(path) {
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+        // Windows does not open a directory as a file.
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied && path.is_dir() => return irregular(),
         other => other.map_err(|e| Error::io(subject(), &e))?,
     };
     let metadata = file.metadata().map_err(|e| Error::io(subject(), &e))?;
-    let refused = |why: String, to_do: String| Err(Error::new(ErrorKind::Refused, subject(), why, to_do));
     if !metadata.is_file() {
-        return refused("it is not a regular file".to_owned(), "put a regular file there".to_owned());
+        return irregular();
     }
     #[cfg(unix)]
     {
@@ -226,6 +230,7 @@ fn lock(path: &Path) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(unix)]
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use proxyfs_store::Credentials;
@@ -243,8 +248,18 @@ mod tests {
         Record::now(Credentials::new("id", secret))
     }
 
+    /// Windows has no such modes.
+    #[cfg(unix)]
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    /// Makes a file of one's own such that it is not refused for its rights.
+    fn make_private(path: &Path) {
+        #[cfg(unix)]
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+        #[cfg(windows)]
+        assert!(path.is_file());
     }
 
     #[test]
@@ -253,6 +268,7 @@ mod tests {
         assert!(file.load().unwrap().is_empty());
         file.set("a.b", &record("one")).unwrap();
         file.set("c", &record("two")).unwrap();
+        #[cfg(unix)]
         assert_eq!((mode(file.path()), mode(file.path().parent().unwrap())), (0o600, 0o700));
         assert_eq!(file.load().unwrap()["a.b"].credentials.secret.expose_secret(), "one");
         assert!(file.delete("a.b").unwrap());
@@ -261,6 +277,7 @@ mod tests {
         assert!(!fs::read_to_string(file.path()).unwrap().contains("one"));
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_file_that_others_may_read_is_refused_with_the_remedy() {
         let (_dir, file) = file();
@@ -274,6 +291,7 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_file_of_somebody_else_is_refused() {
         if !rustix::process::geteuid().is_root() {
@@ -293,8 +311,13 @@ mod tests {
         fs::create_dir_all(file.path()).unwrap();
         assert_eq!(file.load().unwrap_err().kind, ErrorKind::Refused);
         fs::remove_dir(file.path()).unwrap();
-        symlink(dir.path(), file.path()).unwrap();
-        assert_eq!(file.load().unwrap_err().kind, ErrorKind::Refused);
+        // Making one on Windows takes a right that users lack.
+        #[cfg(unix)]
+        {
+            symlink(dir.path(), file.path()).unwrap();
+            assert_eq!(file.load().unwrap_err().kind, ErrorKind::Refused);
+        }
+        drop(dir);
     }
 
     #[test]
@@ -303,7 +326,7 @@ mod tests {
             let (_dir, file) = file();
             fs::create_dir_all(file.path().parent().unwrap()).unwrap();
             fs::write(file.path(), text).unwrap();
-            fs::set_permissions(file.path(), fs::Permissions::from_mode(0o600)).unwrap();
+            make_private(file.path());
             let error = file.set("b", &record("two")).unwrap_err();
             assert!(error.kind == ErrorKind::Invalid && !error.to_string().contains("hunter2"), "{error}");
             assert_eq!(fs::read_to_string(file.path()).unwrap(), text);

@@ -216,19 +216,27 @@ fn is_locked(text: &str) -> bool {
 }
 
 fn locked(why: &str) -> Error {
+    if cfg!(windows) {
+        return Error::new(ErrorKind::KeyringLocked, SUBJECT, why, "log in, or keep them in a file (--in file)");
+    }
     let to_do = "unlock it by logging in at a screen; for a machine without one keep them in a file (--in file) or hand them over by systemd (LoadCredential)";
     Error::new(ErrorKind::KeyringLocked, SUBJECT, why, to_do)
 }
 
 fn missing(why: &str) -> Error {
+    if cfg!(windows) {
+        let why = format!("it cannot be used: {why}");
+        return Error::new(ErrorKind::KeyringMissing, SUBJECT, why, "keep them in a file (--in file)");
+    }
     let to_do = "start one (gnome-keyring, KWallet), or keep them in a file (--in file), or hand them over by systemd (LoadCredential)";
     Error::new(ErrorKind::KeyringMissing, SUBJECT, format!("it cannot be used: {why}"), to_do)
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
+    #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn without_a_bus_nothing_is_tried_and_the_fallback_is_named() {
         let keyring = Keyring::from_env(|name| (name == "XDG_RUNTIME_DIR").then(|| "/nonexistent".to_owned()));
@@ -241,6 +249,27 @@ mod tests {
     async fn it_can_be_switched_off() {
         let keyring = Keyring::from_env(|name| (name == SWITCH).then(|| "off".to_owned()));
         assert!(keyring.load("a").await.unwrap_err().why.contains(SWITCH));
+    }
+
+    /// On Linux this takes a message bus and a store on it: `app/cli/tests/keyring.rs` has both.
+    #[cfg(windows)]
+    #[tokio::test]
+    async fn the_credential_manager_keeps_lists_and_forgets() {
+        let keyring = Keyring::from_env(|_| None);
+        let name = format!("test-{}", std::process::id());
+        let record = |secret: &str| Record::now(proxyfs_store::Credentials::new("id", secret));
+        let listed = async || keyring.list().await.unwrap().into_iter().filter(|(found, _)| *found == name).count();
+        assert!(keyring.load(&name).await.unwrap().is_none());
+        assert!(!keyring.delete(&name).await.unwrap());
+        for secret in ["one", "two"] {
+            keyring.set(&name, &record(secret)).await.unwrap();
+            let found = keyring.load(&name).await.unwrap().unwrap();
+            assert_eq!(secrecy::ExposeSecret::expose_secret(&found.credentials.secret), secret);
+            assert_eq!(listed().await, 1);
+        }
+        assert!(keyring.delete(&name).await.unwrap());
+        assert!(keyring.load(&name).await.unwrap().is_none());
+        assert_eq!(listed().await, 0);
     }
 
     #[tokio::test]

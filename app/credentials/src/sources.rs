@@ -3,7 +3,8 @@
 //! 1. `$CREDENTIALS_DIRECTORY/proxyfs-NAME`, where systemd puts `LoadCredential=` and `LoadCredentialEncrypted=`;
 //! 2. the environment;
 //! 3. the system's credential store;
-//! 4. the user's `credentials.toml`, then the machine's `/etc/proxyfs/credentials.toml`.
+//! 4. the user's `credentials.toml`, then the machine's `/etc/proxyfs/credentials.toml` (not on Windows, where all users may read the
+//!    folder that programs share; a service's account has a credential store and a file of its own).
 //!
 //! The first that has the name wins. A credential store that is locked or missing is passed over and named only when no later source
 //! has the name. A source that has the name but makes no sense is an error, so that no older secret is used by accident.
@@ -23,7 +24,7 @@ use crate::name::check_name;
 use crate::record::{Described, Record};
 
 /// The machine's file.
-const SYSTEM_FILE: &str = "/etc/proxyfs/credentials.toml";
+const SYSTEM_FILE: Option<&str> = if cfg!(windows) { None } else { Some("/etc/proxyfs/credentials.toml") };
 
 /// Where something was found or stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +93,7 @@ pub struct Sources {
     variables: fn(&str) -> Option<String>,
     keyring: Keyring,
     user_file: CredentialsFile,
-    system_file: CredentialsFile,
+    system_file: Option<CredentialsFile>,
 }
 
 impl Sources {
@@ -105,8 +106,13 @@ impl Sources {
             variables,
             keyring: Keyring::from_env(variables),
             user_file: CredentialsFile::new(config_dir.join("credentials.toml")),
-            system_file: CredentialsFile::new(PathBuf::from(SYSTEM_FILE)),
+            system_file: SYSTEM_FILE.map(|path| CredentialsFile::new(PathBuf::from(path))),
         }
+    }
+
+    /// The files in the order in which they are asked.
+    fn files(&self) -> impl Iterator<Item = &CredentialsFile> {
+        std::iter::once(&self.user_file).chain(&self.system_file)
     }
 
     /// The credential of this name.
@@ -126,7 +132,7 @@ impl Sources {
         if let Some(record) = kept {
             return Ok(Found { record, place: Place::Keyring });
         }
-        for file in [&self.user_file, &self.system_file] {
+        for file in self.files() {
             if let Some(record) = self.records(file)?.remove(name) {
                 if let Some(problem) = &keyring_problem {
                     tracing::debug!(%problem, "passed over");
@@ -202,7 +208,7 @@ impl Sources {
             }
             Err(problem) => listing.problems.push(problem),
         }
-        for file in [&self.user_file, &self.system_file] {
+        for file in self.files() {
             match self.records(file) {
                 Ok(records) => {
                     let place = Place::File(file.path().to_owned()).to_string();
@@ -248,7 +254,8 @@ impl Sources {
     /// A file's records. The machine's file is root's: whoever may not read it does not have it.
     fn records(&self, file: &CredentialsFile) -> Result<crate::file::Records> {
         let unreadable = |path: &Path| fs::File::open(path).is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied);
-        if file.path() == self.system_file.path() && unreadable(file.path()) {
+        let is_system = self.system_file.as_ref().is_some_and(|system| system.path() == file.path());
+        if is_system && unreadable(file.path()) {
             return Ok(crate::file::Records::new());
         }
         file.load()
@@ -261,10 +268,9 @@ impl Sources {
         );
         let keyring = keyring.map_or_else(|| "not in the keyring".to_owned(), |e| format!("keyring: {}", e.why));
         let why = format!(
-            "they are nowhere: {systemd}; {}_* not in the environment; {keyring}; not in {} or {}",
+            "they are nowhere: {systemd}; {}_* not in the environment; {keyring}; not in {}",
             environment::base(name),
-            self.user_file.path().display(),
-            self.system_file.path().display(),
+            self.files().map(|file| file.path().display().to_string()).collect::<Vec<_>>().join(" or "),
         );
         let to_do = format!("store them: proxyfs credentials set {name}; on a machine without a screen add --in file");
         Error::new(ErrorKind::NotFound, format!("credentials {name}"), why, to_do)
@@ -291,7 +297,7 @@ mod tests {
             variables,
             keyring: Keyring::from_env(|name| (name == "PROXYFS_KEYRING").then(|| "off".to_owned())),
             user_file: CredentialsFile::new(dir.join("user/credentials.toml")),
-            system_file: CredentialsFile::new(dir.join("etc/credentials.toml")),
+            system_file: Some(CredentialsFile::new(dir.join("etc/credentials.toml"))),
         }
     }
 
@@ -309,7 +315,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut sources = sources(dir.path(), |_| None);
         assert_eq!(sources.load("lab").await.unwrap_err().kind, ErrorKind::NotFound);
-        sources.system_file.set("lab", &record("machine")).unwrap();
+        sources.system_file.as_ref().unwrap().set("lab", &record("machine")).unwrap();
         assert_eq!(secret(&sources).await.0, "machine");
         sources.set("lab", &record("user"), Target::File).await.unwrap();
         assert_eq!(secret(&sources).await.0, "user");

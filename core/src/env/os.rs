@@ -1,6 +1,14 @@
 //! The real machine: a directory on a local disk, the system clock, the system's randomness.
 //!
-//! Owns the lock that keeps two processes from one state directory. Flushes run on tokio's blocking pool.
+//! Owns the lock that keeps two processes from one state directory. Flushes run on tokio's blocking pool. What the systems do
+//! differently is in `unix` and `windows`, which have the same functions; nothing above knows which of them is at work.
+
+#[cfg(unix)]
+#[path = "os/unix.rs"]
+mod system;
+#[cfg(windows)]
+#[path = "os/windows.rs"]
+mod system;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -74,10 +82,12 @@ impl LocalDir for OsDir {
         fs::create_dir_all(&parent)?;
         let temp = full.with_extension("new");
         let file = File::create(&temp)?;
-        OsFile { file: Arc::new(file) }.write_all_at(content, 0)?;
-        File::open(&temp)?.sync_all()?;
-        fs::rename(&temp, &full)?;
-        sync_dir_now(&parent)
+        system::write_all_at(&file, content, 0)?;
+        file.sync_all()?;
+        // Not open any more, since not every system renames an open file.
+        drop(file);
+        system::rename(&temp, &full)?;
+        sync_names(&parent)
     }
 
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
@@ -96,7 +106,7 @@ impl LocalDir for OsDir {
         if let Some(parent) = to.parent() {
             fs::create_dir_all(parent)?;
         }
-        fs::rename(self.path(from), to)
+        system::rename(&self.path(from), &to)
     }
 
     fn list(&self, path: &str) -> io::Result<Vec<(String, u64)>> {
@@ -120,12 +130,22 @@ impl LocalDir for OsDir {
 
     fn sync_dir(&self, path: &str) -> BoxFuture<'static, io::Result<()>> {
         let full = self.path(path);
-        blocking(move || sync_dir_now(&full))
+        blocking(move || sync_names(&full))
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
-        free_bytes_of(&self.root)
+        system::free_bytes(&self.root)
     }
+}
+
+/// Makes the names in a directory durable, as far as the system can: Windows promises nothing of the kind, and some of its file
+/// systems do not let it be tried. There a file's first name is as durable as its flushed bytes (NTFS journals both together), and a
+/// later rename or removal may come undone in a power loss.
+///
+/// # Errors
+/// As the OS gives them.
+pub fn sync_names(dir: &Path) -> io::Result<()> {
+    system::sync_names(dir)
 }
 
 /// An open file of the OS.
@@ -134,14 +154,13 @@ struct OsFile {
     file: Arc<File>,
 }
 
-#[cfg(unix)]
 impl LocalFile for OsFile {
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        std::os::unix::fs::FileExt::read_exact_at(&*self.file, buf, offset)
+        system::read_exact_at(&self.file, buf, offset)
     }
 
     fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
-        std::os::unix::fs::FileExt::write_all_at(&*self.file, data, offset)
+        system::write_all_at(&self.file, data, offset)
     }
 
     fn len(&self) -> io::Result<u64> {
@@ -161,17 +180,6 @@ impl LocalFile for OsFile {
 /// Runs a blocking call off the async threads.
 fn blocking(call: impl FnOnce() -> io::Result<()> + Send + 'static) -> BoxFuture<'static, io::Result<()>> {
     async move { tokio::task::spawn_blocking(call).await.map_err(io::Error::other)? }.boxed()
-}
-
-#[cfg(unix)]
-fn sync_dir_now(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-#[cfg(unix)]
-fn free_bytes_of(path: &Path) -> io::Result<u64> {
-    let stat = rustix::fs::statvfs(path)?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// The system clock.
@@ -226,6 +234,81 @@ mod tests {
         dir.replace("owner.json", b"2").expect("replace");
         assert_eq!(dir.read("owner.json").expect("read"), b"2");
         assert_eq!(dir.list("stage").expect("list"), vec![("x".to_owned(), (1 << 20) + 3)]);
-        assert!(dir.free_bytes().expect("statvfs") > 0);
+        assert!(dir.free_bytes().expect("free space") > 0);
+    }
+
+    #[test]
+    fn a_read_past_the_end_is_told_from_other_failures() {
+        let temp = tempfile::tempdir().expect("tempdir");
+        let dir = OsDir::open_locked(temp.path()).expect("open");
+        let file = dir.open("x", OpenMode::CreateNew).expect("create");
+        file.write_all_at(b"abc", 0).expect("write");
+        for (offset, len) in [(0, 4), (2, 2), (3, 1), (9, 1)] {
+            let error = file.read_exact_at(&mut vec![0; len], offset).expect_err("past the end");
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{len} bytes at {offset}");
+        }
+        file.read_exact_at(&mut [], 3).expect("nothing, at the end");
+        assert_eq!(dir.open("x", OpenMode::CreateNew).expect_err("it exists").kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(dir.open("y", OpenMode::ReadWrite).expect_err("it does not").kind(), io::ErrorKind::NotFound);
+    }
+
+    /// As the engine does with staging files that become files of the cache, and that the cache lets go while they are read.
+    #[test]
+    fn an_open_file_can_be_renamed_and_removed_and_goes_on() {
+        let temp = tempfile::tempdir().expect("tempdir");
+        let dir = OsDir::open_locked(temp.path()).expect("open");
+        let file = dir.open("stage/a", OpenMode::CreateNew).expect("create");
+        file.write_all_at(b"abc", 0).expect("write");
+        dir.rename("stage/a", "cache/b").expect("rename");
+        assert_eq!(dir.read("cache/b").expect("read"), b"abc");
+        assert!(dir.list("stage").expect("list").is_empty());
+        dir.remove("cache/b").expect("remove");
+        dir.remove("cache/b").expect("remove what is not there");
+        file.write_all_at(b"d", 3).expect("write on");
+        let mut buf = [0; 4];
+        file.read_exact_at(&mut buf, 0).expect("read on");
+        assert_eq!(&buf, b"abcd");
+        drop(file);
+        assert!(dir.list("cache").expect("list").is_empty());
+    }
+
+    #[test]
+    fn one_open_file_is_read_and_written_by_many_threads_at_once() {
+        const THREADS: u64 = 4;
+        const PIECES: u64 = 64;
+        let temp = tempfile::tempdir().expect("tempdir");
+        let dir = OsDir::open_locked(temp.path()).expect("open");
+        let file = dir.open("x", OpenMode::CreateNew).expect("create");
+        std::thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let file = &file;
+                scope.spawn(move || {
+                    for piece in 0..PIECES {
+                        let place = (piece * THREADS + thread) * 8;
+                        file.write_all_at(&place.to_le_bytes(), place).expect("write");
+                        let mut back = [0; 8];
+                        file.read_exact_at(&mut back, place).expect("read");
+                        assert_eq!(u64::from_le_bytes(back), place);
+                    }
+                });
+            }
+        });
+        assert_eq!(file.len().expect("len"), THREADS * PIECES * 8);
+    }
+
+    #[tokio::test]
+    async fn paths_may_be_longer_than_old_windows_interfaces_take() {
+        let temp = tempfile::tempdir().expect("tempdir");
+        let deep =
+            (0..8).fold(temp.path().to_owned(), |path, _| path.join("a-directory-whose-name-has-44-characters-in-it"));
+        assert!(deep.as_os_str().len() > 260);
+        let dir = OsDir::open_locked(&deep).expect("open");
+        dir.open("stage/x", OpenMode::CreateNew).expect("create").write_all_at(b"abc", 0).expect("write");
+        dir.sync_dir("stage").await.expect("sync dir");
+        dir.rename("stage/x", "cache/y").expect("rename");
+        dir.replace("owner.json", b"one").expect("replace");
+        assert_eq!(dir.read("cache/y").expect("read"), b"abc");
+        assert_eq!(dir.list("").expect("list"), vec![("lock".to_owned(), 0), ("owner.json".to_owned(), 3)]);
+        assert!(dir.free_bytes().expect("free space") > 0);
     }
 }

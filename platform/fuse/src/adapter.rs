@@ -8,14 +8,20 @@
 //!   who should not, but a root without the capability. fallocate and copy_file_range have no such flag in the protocol; the
 //!   bits are cleared by a second operation.
 //! - O_TMPFILE (FUSE_TMPFILE) is not known to the protocol crate: opening gives EOPNOTSUPP. Birth times (FUSE_STATX) are not either.
+//! - On macOS, the flags of renamex_np(2) (see `features`), and the position of reading an attribute: a resource fork is answered
+//!   whole or with ERANGE.
 //! - FUSE_INTERRUPT: a signal, even SIGKILL, does not end an operation under way. Operations are bounded by the engine's timeout;
 //!   for the one that is not, waiting for a lock, see [`crate::LockScope`].
 //! - Write data is copied once, out of the channel's buffer; read data once when it comes in several pieces.
 
 mod locks;
+#[cfg(target_os = "macos")]
+mod mac;
+mod names;
 mod open_handles;
 mod replies;
 mod requests;
+mod xattrs;
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -33,22 +39,23 @@ use fuser::{
     ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLock, ReplyLseek,
     ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
 };
-use proxyfs_core::Result;
-use proxyfs_core::fs::{
-    Attr, FileKind, FileLock, FileSystem, LockKind, NAME_BYTES_MAX, NewNode, SetAttr, WriteFlags, XATTR_VALUE_BYTES_MAX,
-};
+use proxyfs_core::fs::{Attr, FileKind, FileLock, FileSystem, LockKind, NewNode, SetAttr, WriteFlags};
 use proxyfs_core::meter::Op;
 use proxyfs_core::types::Ino;
+use proxyfs_core::{ErrorKind, Result};
 use tokio::sync::watch;
 
 use self::locks::{LockWait, set_lock};
 use self::open_handles::{HandleKind, OpenHandles};
-use self::replies::{Refuse, entries_with_attrs, join_names, reply_pieces, reply_xattr};
+use self::replies::{Refuse, entries_with_attrs, join_names, reply_pieces, reply_statfs, reply_xattr};
 use self::requests::{caller, clear_suid, handle, ino, may_keep_suid, open_flags, owned};
+use self::xattrs::Xattrs;
 use crate::convert;
 use crate::dispatch::{Asked, Dispatcher, Nature};
 use crate::features;
 use crate::options::{LockScope, MountOptions};
+use crate::system::HERE;
+use crate::xattr;
 
 /// Inode numbers are never used again, so there is one generation.
 const GENERATION: Generation = Generation(0);
@@ -61,6 +68,7 @@ pub struct Adapter<F: FileSystem> {
     options: MountOptions,
     dispatcher: Arc<Dispatcher>,
     handles: Arc<OpenHandles>,
+    xattrs: Arc<Xattrs>,
     ended: watch::Sender<bool>,
 }
 
@@ -78,7 +86,8 @@ impl<F: FileSystem> Adapter<F> {
         dispatcher: Arc<Dispatcher>,
         ended: watch::Sender<bool>,
     ) -> Self {
-        Self { fs, options, dispatcher, handles: Arc::new(OpenHandles::new()), ended }
+        let (handles, xattrs) = (Arc::new(OpenHandles::new()), Arc::new(Xattrs::new(HERE)));
+        Self { fs, options, dispatcher, handles, xattrs, ended }
     }
 
     /// Runs an operation and answers with `accept` or the errno.
@@ -109,13 +118,13 @@ impl<F: FileSystem> Adapter<F> {
     }
 
     /// Runs an operation that is answered with a new or found entry.
-    fn run_entry<Fut>(&self, asked: Asked, reply: ReplyEntry, operation: impl FnOnce(Arc<F>) -> Fut)
+    fn run_entry<Fut>(&self, asked: Asked, name: &OsStr, reply: ReplyEntry, operation: impl FnOnce(Arc<F>) -> Fut)
     where
         Fut: Future<Output = Result<Attr>> + Send + 'static,
     {
-        let ttl = self.ttl();
+        let (ttl, name_ttl) = (self.ttl(), self.options.names.ttl(name.as_bytes(), self.ttl()));
         self.run(Nature::Change, asked, reply, operation, move |reply, attr| {
-            reply.entry(&ttl, &convert::file_attr(&attr), GENERATION);
+            reply.entry_with_ttls(&ttl, &name_ttl, &convert::file_attr(&attr), GENERATION);
         });
     }
 
@@ -158,20 +167,21 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
 
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let (name, ttl, negative_ttl) = (owned(name), self.ttl(), self.options.cache.negative_ttl());
-        let parent = ino(parent);
+        let (parent, names) = (ino(parent), self.options.names);
+        let name_ttl = names.ttl(&name, ttl);
         self.run(
             Nature::Query,
             Asked::new(Op::Lookup).of(parent),
             reply,
             move |fs| async move {
-                match fs.lookup(parent, &name).await {
-                    Ok(attr) => Ok(Some(attr)),
-                    Err(e) if e.kind() == proxyfs_core::ErrorKind::NotFound => Ok(None),
+                match names.look_up(&*fs, parent, &name).await {
+                    Ok(found) => Ok(Some(found)),
+                    Err(e) if e.kind() == ErrorKind::NotFound && names.remembers_absence() => Ok(None),
                     Err(e) => Err(e),
                 }
             },
             move |reply, found| match found {
-                Some(attr) => reply.entry(&ttl, &convert::file_attr(&attr), GENERATION),
+                Some(attr) => reply.entry_with_ttls(&ttl, &name_ttl, &convert::file_attr(&attr), GENERATION),
                 // Inode 0 means "no such name, and you may remember that".
                 None => reply.entry(&negative_ttl, &convert::bare_attr(Ino(0), FileKind::File), GENERATION),
             },
@@ -251,41 +261,44 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
         rdev: u32,
         reply: ReplyEntry,
     ) {
-        let (caller, parent, name) = (caller(request), ino(parent), owned(name));
-        self.run_entry(Asked::new(Op::Mknod).of(parent), reply, move |fs| async move {
+        let spelt = name;
+        let (caller, parent, name, names) = (caller(request), ino(parent), owned(name), self.options.names);
+        self.run_entry(Asked::new(Op::Mknod).of(parent), spelt, reply, move |fs| async move {
             let (perm, umask) = (convert::perm_bits(mode), convert::perm_bits(umask));
             let node = NewNode { kind: convert::node_kind(mode)?, perm, umask, rdev };
-            fs.mknod(caller, parent, &name, node).await
+            fs.mknod(caller, parent, &names.stored(&*fs, parent, &name).await, node).await
         });
     }
 
     fn mkdir(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, reply: ReplyEntry) {
-        let (caller, parent, name) = (caller(request), ino(parent), owned(name));
+        let spelt = name;
+        let (caller, parent, name, names) = (caller(request), ino(parent), owned(name), self.options.names);
         let (perm, umask) = (convert::perm_bits(mode), convert::perm_bits(umask));
-        self.run_entry(Asked::new(Op::Mkdir).of(parent), reply, move |fs| async move {
-            fs.mkdir(caller, parent, &name, perm, umask).await
+        self.run_entry(Asked::new(Op::Mkdir).of(parent), spelt, reply, move |fs| async move {
+            fs.mkdir(caller, parent, &names.stored(&*fs, parent, &name).await, perm, umask).await
         });
     }
 
     fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let (caller, parent, name) = (caller(request), ino(parent), owned(name));
+        let (caller, parent, name, names) = (caller(request), ino(parent), owned(name), self.options.names);
         self.run_change(Asked::new(Op::Unlink).of(parent), reply, move |fs| async move {
-            fs.unlink(caller, parent, &name).await
+            fs.unlink(caller, parent, &names.stored(&*fs, parent, &name).await).await
         });
     }
 
     fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let (caller, parent, name) = (caller(request), ino(parent), owned(name));
+        let (caller, parent, name, names) = (caller(request), ino(parent), owned(name), self.options.names);
         self.run_change(Asked::new(Op::Rmdir).of(parent), reply, move |fs| async move {
-            fs.rmdir(caller, parent, &name).await
+            fs.rmdir(caller, parent, &names.stored(&*fs, parent, &name).await).await
         });
     }
 
     fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
-        let (caller, parent, name) = (caller(request), ino(parent), owned(name));
+        let spelt = name;
+        let (caller, parent, name, names) = (caller(request), ino(parent), owned(name), self.options.names);
         let target = owned(target.as_os_str());
-        self.run_entry(Asked::new(Op::Symlink).of(parent), reply, move |fs| async move {
-            fs.symlink(caller, parent, &name, &target).await
+        self.run_entry(Asked::new(Op::Symlink).of(parent), spelt, reply, move |fs| async move {
+            fs.symlink(caller, parent, &names.stored(&*fs, parent, &name).await, &target).await
         });
     }
 
@@ -299,18 +312,21 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        let (caller, parent, name) = (caller(request), ino(parent), owned(name));
+        let (caller, parent, name, names) = (caller(request), ino(parent), owned(name), self.options.names);
         let (new_parent, new_name) = (ino(new_parent), owned(new_name));
         self.run_change(Asked::new(Op::Rename).of(parent), reply, move |fs| async move {
             let mode = convert::rename_mode(flags)?;
+            let (name, new_name) = names.renamed(&*fs, (parent, &name), (new_parent, &new_name)).await;
             fs.rename(caller, parent, &name, new_parent, &new_name, mode).await
         });
     }
 
     fn link(&self, request: &Request, number: INodeNo, new_parent: INodeNo, new_name: &OsStr, reply: ReplyEntry) {
+        let spelt = new_name;
         let (caller, ino, new_parent, new_name) = (caller(request), ino(number), ino(new_parent), owned(new_name));
-        self.run_entry(Asked::new(Op::Link).of(ino), reply, move |fs| async move {
-            fs.link(caller, ino, new_parent, &new_name).await
+        let names = self.options.names;
+        self.run_entry(Asked::new(Op::Link).of(ino), spelt, reply, move |fs| async move {
+            fs.link(caller, ino, new_parent, &names.stored(&*fs, new_parent, &new_name).await).await
         });
     }
 
@@ -342,15 +358,17 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
         flags: i32,
         reply: ReplyCreate,
     ) {
-        let (caller, parent, name, ttl) = (caller(request), ino(parent), owned(name), self.ttl());
+        let (caller, parent, name) = (caller(request), ino(parent), owned(name));
         let (perm, umask) = (convert::perm_bits(mode), convert::perm_bits(umask));
-        let (flags, handles) = (open_flags(caller, flags), Arc::clone(&self.handles));
+        let (flags, handles, names) = (open_flags(caller, flags), Arc::clone(&self.handles), self.options.names);
+        let ttl = names.ttl(&name, self.ttl());
         let behaviour = features::open_behaviour(&self.options, flags);
         self.run(
             Nature::Change,
             Asked::new(Op::Create).of(parent),
             reply,
             move |fs| async move {
+                let name = names.stored(&*fs, parent, &name).await;
                 let (attr, handle) = fs.create(caller, parent, &name, perm, umask, flags).await?;
                 handles.opened(&*fs, handle, HandleKind::File).await;
                 Ok((attr, handle))
@@ -485,7 +503,7 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
     }
 
     fn readdirplus(&self, _request: &Request, _ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectoryPlus) {
-        let (handle, ttl) = (handle(fh), self.ttl());
+        let (handle, ttl, names) = (handle(fh), self.ttl(), self.options.names);
         self.run(
             Nature::Query,
             Asked::new(Op::Readdirplus).by(handle),
@@ -497,7 +515,7 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
             move |mut reply, entries| {
                 for (entry, attr) in &entries {
                     let (ttl, attr) = match attr {
-                        Some(attr) => (ttl, convert::file_attr(attr)),
+                        Some(attr) => (names.ttl(&entry.name, ttl), convert::file_attr(attr)),
                         None => (Duration::ZERO, convert::bare_attr(entry.ino, entry.kind)),
                     };
                     let (number, name) = (INodeNo(entry.ino.0), OsStr::from_bytes(&entry.name));
@@ -541,21 +559,7 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
             Asked::new(Op::Statfs),
             reply,
             |fs| async move { fs.statfs().await },
-            |reply, stat| {
-                let room = convert::stat_blocks(&stat);
-                let block = convert::STATFS_BLOCK_BYTES;
-                let name_bytes_max = NAME_BYTES_MAX as u32;
-                reply.statfs(
-                    room.blocks,
-                    room.free,
-                    room.free,
-                    room.files,
-                    room.files_free,
-                    block,
-                    name_bytes_max,
-                    block,
-                );
-            },
+            |reply, stat| reply_statfs(reply, &stat),
         );
     }
 
@@ -566,46 +570,46 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
         name: &OsStr,
         value: &[u8],
         flags: i32,
-        _position: u32,
+        position: u32,
         reply: ReplyEmpty,
     ) {
-        if value.len() > XATTR_VALUE_BYTES_MAX {
+        if !xattr::fits(value.len(), position) {
             reply.error(Errno::from_i32(libc::E2BIG));
             return;
         }
-        let (caller, ino, name) = (caller(request), ino(number), owned(name));
+        let (caller, ino, name, xattrs) = (caller(request), ino(number), owned(name), Arc::clone(&self.xattrs));
         let value: Box<[u8]> = value.into();
         self.run_change(Asked::new(Op::Setxattr).of(ino), reply, move |fs| async move {
-            fs.setxattr(caller, ino, &name, &value, convert::xattr_mode(flags)?).await
+            xattrs.set(&*fs, (caller, ino), &name, (&value, position), flags).await
         });
     }
 
     fn getxattr(&self, _request: &Request, number: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
-        let (ino, name) = (ino(number), owned(name));
+        let (ino, name, xattrs) = (ino(number), owned(name), Arc::clone(&self.xattrs));
         self.run(
             Nature::Query,
             Asked::new(Op::Getxattr).of(ino),
             reply,
-            move |fs| async move { fs.getxattr(ino, &name).await },
+            move |fs| async move { xattrs.get(&*fs, ino, &name).await },
             move |reply, value| reply_xattr(reply, size, &value),
         );
     }
 
     fn listxattr(&self, _request: &Request, number: INodeNo, size: u32, reply: ReplyXattr) {
-        let ino = ino(number);
+        let (ino, xattrs) = (ino(number), Arc::clone(&self.xattrs));
         self.run(
             Nature::Query,
             Asked::new(Op::Listxattr).of(ino),
             reply,
-            move |fs| async move { fs.listxattr(ino).await },
+            move |fs| async move { xattrs.list(&*fs, ino).await },
             move |reply, names| reply_xattr(reply, size, &join_names(&names)),
         );
     }
 
     fn removexattr(&self, request: &Request, number: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let (caller, ino, name) = (caller(request), ino(number), owned(name));
+        let (caller, ino, name, xattrs) = (caller(request), ino(number), owned(name), Arc::clone(&self.xattrs));
         self.run_change(Asked::new(Op::Removexattr).of(ino), reply, move |fs| async move {
-            fs.removexattr(caller, ino, &name).await
+            xattrs.remove(&*fs, (caller, ino), &name).await
         });
     }
 
@@ -768,6 +772,23 @@ impl<F: FileSystem> Filesystem for Adapter<F> {
                 Ok(copied)
             },
             |reply, copied| reply.written(u32::try_from(copied).unwrap_or(u32::MAX)),
+        );
+    }
+
+    #[cfg(target_os = "macos")]
+    fn setvolname(&self, _request: &Request, _name: &OsStr, reply: ReplyEmpty) {
+        mac::refuse_volume_name(reply);
+    }
+
+    #[cfg(target_os = "macos")]
+    fn getxtimes(&self, _request: &Request, number: INodeNo, reply: fuser::ReplyXTimes) {
+        let ino = ino(number);
+        self.run(
+            Nature::Query,
+            Asked::new(Op::Getattr).of(ino),
+            reply,
+            move |fs| async move { fs.getattr(ino).await },
+            |reply, attr| mac::reply_times(reply, &attr),
         );
     }
 }

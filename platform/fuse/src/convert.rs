@@ -9,6 +9,8 @@ use proxyfs_core::fs::{
 use proxyfs_core::types::{Ino, Timestamp};
 use proxyfs_core::{Error, ErrorKind, Result};
 
+use crate::system::{HERE, System};
+
 /// What `st_blksize` says, the size that programs read and write in: one data frame. Every write is a request of its own (there is
 /// no write-back cache), so a small value would cost stdio and Python users dearly; a page is no better for reading.
 const IO_BYTES: u32 = 128 * 1024;
@@ -18,6 +20,22 @@ const STAT_BLOCK_BYTES: u64 = 512;
 pub(crate) const STATFS_BLOCK_BYTES: u32 = 4096;
 /// Longest value and longest list of names that Linux takes (XATTR_SIZE_MAX, XATTR_LIST_MAX).
 const XATTR_ANSWER_BYTES_MAX: u32 = 65536;
+/// Types of a file in a mode (`sys/stat.h`), the same on Linux and macOS.
+mod mode {
+    pub(super) const TYPE: u32 = 0o170_000;
+    pub(super) const FIFO: u32 = 0o010_000;
+    pub(super) const CHAR_DEVICE: u32 = 0o020_000;
+    pub(super) const BLOCK_DEVICE: u32 = 0o060_000;
+    pub(super) const FILE: u32 = 0o100_000;
+    pub(super) const SOCKET: u32 = 0o140_000;
+}
+
+/// Types of a lock (`fcntl.h`): read, write, none.
+const LOCK_TYPES: [i32; 3] = match HERE {
+    System::Linux => [0, 1, 2],
+    System::MacOs => [1, 3, 2],
+};
+
 /// The kernel's "to the end of the file" in a lock's range.
 const KERNEL_LOCK_END: u64 = i64::MAX as u64;
 
@@ -39,12 +57,12 @@ pub(crate) fn file_type(kind: FileKind) -> FileType {
 /// # Errors
 /// `InvalidArgument` for directories, symlinks and unknown types.
 pub(crate) fn node_kind(mode: u32) -> Result<FileKind> {
-    match mode & libc::S_IFMT {
-        0 | libc::S_IFREG => Ok(FileKind::File),
-        libc::S_IFIFO => Ok(FileKind::Fifo),
-        libc::S_IFSOCK => Ok(FileKind::Socket),
-        libc::S_IFCHR => Ok(FileKind::CharDevice),
-        libc::S_IFBLK => Ok(FileKind::BlockDevice),
+    match mode & mode::TYPE {
+        0 | mode::FILE => Ok(FileKind::File),
+        mode::FIFO => Ok(FileKind::Fifo),
+        mode::SOCKET => Ok(FileKind::Socket),
+        mode::CHAR_DEVICE => Ok(FileKind::CharDevice),
+        mode::BLOCK_DEVICE => Ok(FileKind::BlockDevice),
         _ => Err(Error::new(ErrorKind::InvalidArgument, format!("mknod cannot make a file of mode {mode:o}"))),
     }
 }
@@ -143,17 +161,24 @@ pub(crate) fn open_flags(flags: i32) -> OpenFlags {
     }
 }
 
-/// Flags of renameat2(2).
+/// Flags of renameat2(2) or renamex_np(2).
 ///
 /// # Errors
-/// `InvalidArgument` for whiteouts and for contradictions.
+/// `InvalidArgument` for whiteouts, for contradictions and for unknown flags.
 pub(crate) fn rename_mode(flags: RenameFlags) -> Result<RenameMode> {
-    match flags.bits() {
+    rename_mode_on(HERE, flags.bits())
+}
+
+fn rename_mode_on(system: System, flags: u32) -> Result<RenameMode> {
+    let (no_replace, exchange) = match system {
+        // RENAME_NOREPLACE and RENAME_EXCHANGE of `linux/fs.h`; RENAME_EXCL and RENAME_SWAP of macOS's `sys/stdio.h`.
+        System::Linux => (1, 2),
+        System::MacOs => (4, 2),
+    };
+    match flags {
         0 => Ok(RenameMode::Replace),
-        #[cfg(target_os = "linux")]
-        libc::RENAME_NOREPLACE => Ok(RenameMode::NoReplace),
-        #[cfg(target_os = "linux")]
-        libc::RENAME_EXCHANGE => Ok(RenameMode::Exchange),
+        flags if flags == no_replace => Ok(RenameMode::NoReplace),
+        flags if flags == exchange => Ok(RenameMode::Exchange),
         other => Err(Error::new(ErrorKind::InvalidArgument, format!("rename flags {other:#x} are not known"))),
     }
 }
@@ -194,11 +219,16 @@ pub(crate) fn seek_whence(whence: i32) -> Result<SeekWhence> {
 ///
 /// # Errors
 /// `InvalidArgument` for both flags at once and for unknown ones.
-pub(crate) fn xattr_mode(flags: i32) -> Result<XattrMode> {
+pub(crate) fn xattr_mode(system: System, flags: i32) -> Result<XattrMode> {
+    // XATTR_CREATE and XATTR_REPLACE of `sys/xattr.h`. macOS has flags beside them that concern the kernel alone.
+    let (create, replace, flags) = match system {
+        System::Linux => (1, 2, flags),
+        System::MacOs => (2, 4, flags & 6),
+    };
     match flags {
         0 => Ok(XattrMode::Set),
-        libc::XATTR_CREATE => Ok(XattrMode::Create),
-        libc::XATTR_REPLACE => Ok(XattrMode::Replace),
+        flags if flags == create => Ok(XattrMode::Create),
+        flags if flags == replace => Ok(XattrMode::Replace),
         other => Err(Error::new(ErrorKind::InvalidArgument, format!("setxattr flags {other:#x} are not known"))),
     }
 }
@@ -232,10 +262,11 @@ pub(crate) fn xattr_answer(room: u32, len: usize) -> XattrAnswer {
 /// # Errors
 /// `InvalidArgument` for an unknown type.
 pub(crate) fn file_lock(start: u64, end: u64, kind: i32, pid: u32) -> Result<FileLock> {
+    let [read, write, none] = LOCK_TYPES;
     let kind = match kind {
-        libc::F_RDLCK => LockKind::Read,
-        libc::F_WRLCK => LockKind::Write,
-        libc::F_UNLCK => LockKind::Unlock,
+        kind if kind == read => LockKind::Read,
+        kind if kind == write => LockKind::Write,
+        kind if kind == none => LockKind::Unlock,
         other => return Err(Error::new(ErrorKind::InvalidArgument, format!("lock type {other} is not known"))),
     };
     let end = if end >= KERNEL_LOCK_END { u64::MAX } else { end };
@@ -244,10 +275,11 @@ pub(crate) fn file_lock(start: u64, end: u64, kind: i32, pid: u32) -> Result<Fil
 
 /// Start, end, type and process of a lock in the protocol's form.
 pub(crate) fn lock_parts(lock: FileLock) -> (u64, u64, i32, u32) {
+    let [read, write, none] = LOCK_TYPES;
     let kind = match lock.kind {
-        LockKind::Read => libc::F_RDLCK,
-        LockKind::Write => libc::F_WRLCK,
-        LockKind::Unlock => libc::F_UNLCK,
+        LockKind::Read => read,
+        LockKind::Write => write,
+        LockKind::Unlock => none,
     };
     (lock.start, lock.end.min(KERNEL_LOCK_END), kind, lock.pid)
 }
@@ -347,20 +379,78 @@ mod tests {
     }
 
     #[test]
-    fn whiteouts_and_contradictory_renames_are_invalid() {
-        assert_eq!(rename_mode(RenameFlags::empty()).ok(), Some(RenameMode::Replace));
-        assert_eq!(rename_mode(RenameFlags::RENAME_NOREPLACE).ok(), Some(RenameMode::NoReplace));
-        assert_eq!(rename_mode(RenameFlags::RENAME_EXCHANGE).ok(), Some(RenameMode::Exchange));
-        for flags in [RenameFlags::RENAME_WHITEOUT, RenameFlags::RENAME_NOREPLACE | RenameFlags::RENAME_EXCHANGE] {
-            assert_eq!(rename_mode(flags).map_err(|e| e.kind()), Err(ErrorKind::InvalidArgument));
+    fn rename_flags_have_each_systems_numbers() {
+        // Flags, on Linux, on macOS.
+        let table = [
+            (0, Some(RenameMode::Replace), Some(RenameMode::Replace)),
+            (1, Some(RenameMode::NoReplace), None),
+            (2, Some(RenameMode::Exchange), Some(RenameMode::Exchange)),
+            (3, None, None),
+            (4, None, Some(RenameMode::NoReplace)),
+            (6, None, None),
+            (16, None, None),
+        ];
+        for (flags, linux, mac_os) in table {
+            for (system, expected) in [(System::Linux, linux), (System::MacOs, mac_os)] {
+                let found = rename_mode_on(system, flags).map_err(|e| e.kind());
+                assert_eq!(found, expected.ok_or(ErrorKind::InvalidArgument), "{system:?} {flags}");
+            }
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_numbers_are_those_of_linux() {
+        for (flag, mode) in
+            [(libc::RENAME_NOREPLACE, RenameMode::NoReplace), (libc::RENAME_EXCHANGE, RenameMode::Exchange)]
+        {
+            assert_eq!(rename_mode_on(System::Linux, flag).ok(), Some(mode));
+        }
+        assert!(rename_mode_on(System::Linux, libc::RENAME_WHITEOUT).is_err());
+        assert_eq!(xattr_mode(System::Linux, libc::XATTR_CREATE).ok(), Some(XattrMode::Create));
+        assert_eq!(xattr_mode(System::Linux, libc::XATTR_REPLACE).ok(), Some(XattrMode::Replace));
+        assert_eq!(LOCK_TYPES, [libc::F_RDLCK, libc::F_WRLCK, libc::F_UNLCK]);
+        assert_eq!([mode::FIFO, mode::SOCKET, mode::TYPE], [libc::S_IFIFO, libc::S_IFSOCK, libc::S_IFMT]);
+    }
+
+    #[cfg(target_os = "macos")]
+    #[test]
+    fn the_numbers_are_those_of_macos() {
+        assert_eq!(rename_mode_on(System::MacOs, libc::RENAME_EXCL).ok(), Some(RenameMode::NoReplace));
+        assert_eq!(rename_mode_on(System::MacOs, libc::RENAME_SWAP).ok(), Some(RenameMode::Exchange));
+        assert_eq!(xattr_mode(System::MacOs, libc::XATTR_CREATE).ok(), Some(XattrMode::Create));
+        assert_eq!(xattr_mode(System::MacOs, libc::XATTR_REPLACE).ok(), Some(XattrMode::Replace));
+        assert_eq!(LOCK_TYPES, [libc::F_RDLCK, libc::F_WRLCK, libc::F_UNLCK].map(i32::from));
+        assert_eq!(
+            [mode::FIFO, mode::SOCKET, mode::TYPE],
+            [libc::S_IFIFO, libc::S_IFSOCK, libc::S_IFMT].map(u32::from)
+        );
+    }
+
+    #[test]
+    fn setxattr_flags_have_each_systems_numbers() {
+        // Flags, on Linux, on macOS, whose other flags are for its kernel.
+        let table = [
+            (0, Some(XattrMode::Set), Some(XattrMode::Set)),
+            (1, Some(XattrMode::Create), Some(XattrMode::Set)),
+            (2, Some(XattrMode::Replace), Some(XattrMode::Create)),
+            (4, None, Some(XattrMode::Replace)),
+            (6, None, None),
+            (2 | 8, None, Some(XattrMode::Create)),
+        ];
+        for (flags, linux, mac_os) in table {
+            for (system, expected) in [(System::Linux, linux), (System::MacOs, mac_os)] {
+                let found = xattr_mode(system, flags).map_err(|e| e.kind());
+                assert_eq!(found, expected.ok_or(ErrorKind::InvalidArgument), "{system:?} {flags}");
+            }
         }
     }
 
     #[test]
     fn a_lock_to_the_end_of_the_file_keeps_its_meaning() {
-        let lock = file_lock(5, i64::MAX as u64, libc::F_WRLCK, 7).expect("a known type");
+        let lock = file_lock(5, i64::MAX as u64, LOCK_TYPES[1], 7).expect("a known type");
         assert_eq!(lock, FileLock { start: 5, end: u64::MAX, kind: LockKind::Write, pid: 7 });
-        assert_eq!(lock_parts(lock), (5, i64::MAX as u64, libc::F_WRLCK, 7));
+        assert_eq!(lock_parts(lock), (5, i64::MAX as u64, LOCK_TYPES[1], 7));
         assert!(file_lock(0, 0, 99, 0).is_err());
     }
 
@@ -392,9 +482,9 @@ mod tests {
     #[test]
     fn mknod_makes_anything_but_directories_and_symlinks() {
         assert_eq!(node_kind(0o644).ok(), Some(FileKind::File));
-        assert_eq!(node_kind(libc::S_IFIFO | 0o644).ok(), Some(FileKind::Fifo));
-        assert!(node_kind(libc::S_IFDIR).is_err());
-        assert!(node_kind(libc::S_IFLNK).is_err());
+        assert_eq!(node_kind(mode::FIFO | 0o644).ok(), Some(FileKind::Fifo));
+        assert!(node_kind(0o040_000).is_err());
+        assert!(node_kind(0o120_000).is_err());
     }
 
     fn bare(kind: FileKind) -> Attr {

@@ -1,29 +1,28 @@
 //! Mounting a file system, and the life of the mount until its end.
 //!
-//! A mount ends when somebody unmounts it: [`Mounted::unmount`], `umount`, or `fusermount3 -u`. Then the kernel closes the channel,
+//! A mount ends when somebody unmounts it: [`Mounted::unmount`], `umount`, `fusermount3 -u`, or the Finder. Then the kernel closes the channel,
 //! the FUSE threads end, and waiting operations are given a last chance. A [`Mounted`] that is dropped while mounted detaches the
 //! mount, so that no dead mount stays behind.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fuser::{Config, Session, SessionACL};
+use fuser::{Config, SessionACL};
 use proxyfs_core::fs::FileSystem;
 use proxyfs_core::{Error, ErrorKind, Result};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::adapter::Adapter;
 use crate::dispatch::Dispatcher;
 use crate::invalidate::{Invalidator, pass_on};
-use crate::linux::device::{self, Force};
-use crate::linux::mountinfo::{self, MountEntry};
-use crate::linux::preflight;
 use crate::options::MountOptions;
+use crate::sys::device;
+use crate::sys::mountinfo::{self, MountEntry};
+use crate::sys::preflight;
 
 /// How often a busy mount is tried again while an unmount is patient.
 const BUSY_RETRY: Duration = Duration::from_millis(100);
@@ -45,7 +44,7 @@ pub fn check(mount_point: &Path, options: &MountOptions) -> Result<()> {
 /// go on running until the mount has ended. What `fs` says that changed by itself ([`FileSystem::changes`]) the kernel is told to
 /// forget.
 ///
-/// Blocks shortly (reads the mount point, may run `fusermount3`); from async code call it in `spawn_blocking`.
+/// Blocks shortly (reads the mount point, may run `fusermount3` or macFUSE's mount tool); from async code call it in `spawn_blocking`.
 ///
 /// # Errors
 /// `NotFound`, `NotADirectory`, `NotEmpty`, `Busy` when the mount point is unfit, `Denied` or `Config` when the machine does not
@@ -65,20 +64,15 @@ pub fn mount<F: FileSystem>(
     let session_config = session_config(&options);
     let acl = session_config.acl;
     let adapter = Adapter::new(fs, options, Arc::clone(&dispatcher), ended_sender);
-    let started = Session::from_fd(adapter, channel, acl, session_config).and_then(|session| {
-        let notifier = session.notifier();
-        session.spawn().map(|_threads| notifier)
-    });
-    let notifier = match started {
+    let notifier = match device::serve(channel, adapter, acl, session_config) {
         Ok(notifier) => notifier,
         Err(e) => {
-            let context = format!("cannot serve the mount on {}", mount_point.display());
             give_up(&mount_point);
-            return Err(Error::with_source(ErrorKind::Io, context, e));
+            return Err(e.context_prefix(&format!("cannot serve the mount on {}", mount_point.display())));
         }
     };
     let identity = identify(&mount_point).inspect_err(|_| give_up(&mount_point))?;
-    widen_read_ahead(&identity.device, read_ahead_bytes);
+    device::widen_read_ahead(&identity, read_ahead_bytes);
     info!(mount_point = %mount_point.display(), device = identity.device, "mounted");
     let invalidator = Invalidator::new(notifier);
     if let Some(feed) = changes {
@@ -89,16 +83,18 @@ pub fn mount<F: FileSystem>(
 
 /// Removes the mount after a failed start.
 fn give_up(mount_point: &Path) {
-    if let Err(e) = device::detach(mount_point, Force::Detach) {
-        warn!("after a failed start: {e}");
+    match device::detach(mount_point, Force::Detach) {
+        Err(e) if e.kind() != ErrorKind::NotFound => warn!("after a failed start: {e}"),
+        _ => {}
     }
 }
 
 fn session_config(options: &MountOptions) -> Config {
     let mut config = Config::default();
     config.acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
-    config.n_threads = Some(options.threads.max(1));
-    config.clone_fd = options.threads > 1 && device::open_device().is_ok();
+    let threads = options.threads.clamp(1, device::THREADS_MAX);
+    config.n_threads = Some(threads);
+    config.clone_fd = threads > 1 && device::has_clones();
     config
 }
 
@@ -110,12 +106,13 @@ fn identify(mount_point: &Path) -> Result<MountEntry> {
         .ok_or_else(|| Error::new(ErrorKind::Io, format!("the mount on {} was gone at once", mount_point.display())))
 }
 
-/// Sets the kernel's read-ahead window, which the protocol can only make smaller. Only root may.
-fn widen_read_ahead(device: &str, bytes: u32) {
-    let path = format!("/sys/class/bdi/{device}/read_ahead_kb");
-    if let Err(e) = fs::write(&path, (bytes / 1024).to_string()) {
-        debug!(path, "the read-ahead window stays as it is: {e}");
-    }
+/// How an unmount goes about users of the mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Force {
+    /// Fails while somebody uses it.
+    Clean,
+    /// Takes the name away now. On Linux the mount ends when the last user is gone; macOS cuts its users off.
+    Detach,
 }
 
 /// How a mount was ended.
@@ -123,8 +120,8 @@ fn widen_read_ahead(device: &str, bytes: u32) {
 pub enum UnmountKind {
     /// Nobody used it any more; everything was handed to the file system.
     Clean,
-    /// It was in use for longer than the caller was patient. Its name is gone; its users keep what they have open and are served
-    /// until they close it, when [`Mounted::ended`] returns.
+    /// It was in use for longer than the caller was patient. Its name is gone; on Linux its users keep what they have open and are
+    /// served until they close it, when [`Mounted::ended`] returns. macOS has nothing like it: its users are cut off.
     Detached,
 }
 
@@ -182,7 +179,7 @@ impl Mounted {
     /// On a return of [`UnmountKind::Clean`] the mount has ended. Already unmounted is fine.
     ///
     /// # Errors
-    /// When the kernel or `fusermount3` refuses for another reason than use.
+    /// When the system refuses for another reason than use.
     pub async fn unmount(&self, patience: Duration) -> Result<UnmountKind> {
         let deadline = Instant::now() + patience;
         let mut force = Force::Clean;
@@ -238,7 +235,7 @@ impl Mounted {
     fn is_mounted(&self) -> Result<bool> {
         let top = mountinfo::top_mount(&self.mount_point)
             .map_err(|e| Error::with_source(ErrorKind::Io, "cannot read the table of mounts", e))?;
-        Ok(top.is_some_and(|top| top.id == self.identity.id && top.device == self.identity.device))
+        Ok(top.is_some_and(|top| top.is_same(&self.identity)))
     }
 }
 

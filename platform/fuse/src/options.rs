@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use crate::system::{HERE, System};
+
 /// Options of a mount. `MountOptions::default()` is a private, writable mount of the only writer.
 #[derive(Clone, Debug)]
 pub struct MountOptions {
@@ -23,7 +25,7 @@ pub struct MountOptions {
     pub dev: bool,
     /// Let programs be run. Default true.
     pub exec: bool,
-    /// FUSE threads, each with its own channel to the kernel; at least 1. Default 4.
+    /// FUSE threads, each with its own channel to the kernel; at least 1, and on macOS always 1. Default 4.
     pub threads: usize,
     /// What the kernel may remember. Default [`CachePolicy::SoleWriter`].
     pub cache: CachePolicy,
@@ -34,6 +36,10 @@ pub struct MountOptions {
     /// The kernel's read-ahead window in bytes, which bounds the size of a buffered read request. More than the kernel's own
     /// 128 KiB takes effect only when root mounts. Default 1 MiB.
     pub read_ahead_bytes: u32,
+    /// How a name finds its entry. Default [`Names::Exact`] on Linux, [`Names::Equivalent`] on macOS.
+    pub names: Names,
+    /// What a mount on macOS is besides; without effect elsewhere.
+    pub mac: MacOptions,
 }
 
 impl Default for MountOptions {
@@ -52,15 +58,48 @@ impl Default for MountOptions {
             locks: LockScope::default(),
             max_background: 64,
             read_ahead_bytes: 1024 * 1024,
+            names: Names::default(),
+            mac: MacOptions::default(),
         }
     }
+}
+
+/// How a name finds its entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// By its bytes.
+    Exact,
+    /// By its bytes, else by its composed or decomposed spelling, as [`proxyfs_core::spelling`] says.
+    Equivalent,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        match HERE {
+            System::Linux => Self::Exact,
+            System::MacOs => Self::Equivalent,
+        }
+    }
+}
+
+/// What a mount on macOS is besides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MacOptions {
+    /// The name that the Finder shows. Default: [`MountOptions::fs_name`] without what stands before its first colon.
+    pub volume_name: Option<String>,
+    /// Let programs make files named `._*` and `.DS_Store`. Without them nothing is lost, as extended attributes are kept as such,
+    /// but the Finder forgets how its windows looked. Default false.
+    pub apple_double: bool,
+    /// Present the volume as a local disk rather than as a network volume: it stands in the Finder's sidebar, and programs which
+    /// refuse network volumes work; but the Finder, Spotlight and backup programs may then read all of it. Default false.
+    pub local: bool,
 }
 
 /// What the kernel may remember, and for how long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CachePolicy {
-    /// Nobody changes the volume behind this kernel's back without telling it through [`crate::Invalidator`]: names, attributes
-    /// and pages are kept for an hour, also from one open to the next.
+    /// Nobody changes the volume behind this kernel's back without telling it through [`crate::Invalidator`]: names and attributes
+    /// are kept for an hour (on macOS a minute), and pages also from one open to the next.
     #[default]
     SoleWriter,
     /// Somebody else writes: names and attributes are kept for `ttl`, pages until the file is opened anew or seen changed.
@@ -70,9 +109,13 @@ pub enum CachePolicy {
     },
 }
 
-/// How long names and attributes are kept under [`CachePolicy::SoleWriter`].
-const SOLE_WRITER_TTL: Duration = Duration::from_secs(3600);
-/// How long the absence of a name is kept under [`CachePolicy::SoleWriter`]. Short, since a lookup that races with an invalidation
+/// How long names and attributes are kept under [`CachePolicy::SoleWriter`]. Shorter on macOS, where the invalidations that reach a
+/// mount from elsewhere have been tried less.
+const SOLE_WRITER_TTL: Duration = match HERE {
+    System::Linux => Duration::from_secs(3600),
+    System::MacOs => Duration::from_secs(60),
+};
+/// How long the absence of a name is kept under [`CachePolicy::SoleWriter`]; macFUSE keeps none. Short, since a lookup that races with an invalidation
 /// can leave a wrong absence behind; long enough for compilers that search include paths.
 const NEGATIVE_TTL: Duration = Duration::from_secs(10);
 
@@ -99,7 +142,7 @@ pub enum LockScope {
     /// The kernel: among all processes that use this mount. Waiting, signals and deadlock detection are the kernel's own.
     #[default]
     Kernel,
-    /// The file system: locks are seen by its other users too. The protocol crate does not handle FUSE_INTERRUPT, so a process
+    /// The file system: locks are seen by its other users too (Linux only; macFUSE leaves locks to the kernel). The protocol crate does not handle FUSE_INTERRUPT, so a process
     /// that waits for a lock would not even die by SIGKILL; therefore its pending signals are looked up ten times a second and
     /// end the wait with EINTR.
     FileSystem,

@@ -1,7 +1,8 @@
 //! A local directory as a store: one file per object, written beside its name and then linked or renamed into place.
 //!
 //! Invariants: a name appears with its whole content or not at all, since content is flushed before the name exists; on
-//! return of a put the file, its name and every directory above it up to the root are flushed. Creation is atomic through
+//! return of a put the file, its name and every directory above it up to the root are flushed (on Windows as far as
+//! [`sync_names`] can). Creation is atomic through
 //! link(2), which fails on a taken name. Container 0 is the root; container N is the sibling `<root>-<N in hex>`.
 //!
 //! Temporary files begin with a dot, which object paths cannot; listings skip them and remove those older than a day.
@@ -20,6 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use proxyfs_core::env::sync_names;
 use proxyfs_core::store::{
     ConditionalPut, GetRange, ListPage, ObjectKey, ObjectStore, PutMode, StoreError, StoreErrorKind, StoreResult,
 };
@@ -178,6 +180,10 @@ impl Inner {
             // An object stands where the path has a directory.
             return not_found(verb, key);
         }
+        if error.kind() == ErrorKind::PermissionDenied && verb == "get" && self.path_of(key).is_dir() {
+            // Windows does not open a directory as a file.
+            return not_found(verb, key);
+        }
         classify(verb, &key.to_string(), error)
     }
 
@@ -220,13 +226,13 @@ impl Inner {
 
     /// Flushes the object's name, and the names of directories above it that this process has not flushed yet.
     fn make_durable(&self, key: &ObjectKey, dir: &Path) -> io::Result<()> {
-        sync_dir(dir)?;
+        sync_names(dir)?;
         let container = self.container_dir(key.container);
         for child in dir.ancestors().take_while(|d| *d != container) {
             if self.durable_dirs.lock().contains(child) {
                 break;
             }
-            sync_dir(child.parent().unwrap_or(&container))?;
+            sync_names(child.parent().unwrap_or(&container))?;
         }
         let mut durable = self.durable_dirs.lock();
         if !durable.contains(dir) {
@@ -289,7 +295,7 @@ impl Inner {
 
 /// Makes a container's directory and flushes its name.
 fn make_root(dir: &Path) -> StoreResult<()> {
-    let made = std::fs::create_dir_all(dir).and_then(|()| dir.parent().map_or(Ok(()), sync_dir));
+    let made = std::fs::create_dir_all(dir).and_then(|()| dir.parent().map_or(Ok(()), sync_names));
     made.map_err(|e| classify("create", &dir.display().to_string(), &e))
 }
 
@@ -306,14 +312,6 @@ fn write_chunks(file: &mut File, body: &[Bytes]) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Flushes the names inside a directory. Windows has no such call: NTFS journals names by itself.
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    if cfg!(windows) {
-        return Ok(());
-    }
-    File::open(dir)?.sync_all()
 }
 
 fn classify_put(key: &ObjectKey, mode: PutMode, error: &io::Error) -> StoreError {

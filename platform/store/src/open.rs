@@ -196,6 +196,7 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::url::FileUrl;
 
     #[test]
     fn a_configuration_names_only_what_differs_and_never_credentials() {
@@ -208,7 +209,7 @@ mod tests {
     #[tokio::test]
     async fn a_missing_directory_is_named_with_what_to_do() {
         let dir = tempfile::tempdir().unwrap();
-        let url: StoreUrl = format!("file://{}/none", dir.path().display()).parse().unwrap();
+        let url = StoreUrl::File(FileUrl { root: dir.path().join("none") });
         let error = open_store(&url, &StoreOptions::default()).await.unwrap_err();
         assert_eq!(error.kind, StoreErrorKind::NoContainer);
         assert!(error.message.contains("create it"), "{error}");

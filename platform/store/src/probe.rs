@@ -395,6 +395,7 @@ fn nanos() -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::url::FileUrl;
 
     fn url() -> StoreUrl {
         "s3://bucket/p?endpoint=https://h:1&region=here".parse().unwrap()
@@ -453,7 +454,7 @@ mod tests {
     #[tokio::test]
     async fn a_directory_is_probed_and_left_as_it_was() {
         let dir = tempfile::tempdir().unwrap();
-        let url: StoreUrl = format!("file://{}", dir.path().display()).parse().unwrap();
+        let url = StoreUrl::File(FileUrl { root: dir.path().to_owned() });
         let report = probe(&url, &StoreOptions::default(), ProbeDepth::Write).await;
         assert_eq!(report.finding, None);
         assert_eq!(
@@ -462,7 +463,7 @@ mod tests {
         );
         let report = probe(&url, &StoreOptions::default(), ProbeDepth::Read).await;
         assert_eq!((report.finding, report.checks.len()), (None, 2));
-        let missing: StoreUrl = format!("file://{}/none", dir.path().display()).parse().unwrap();
+        let missing = StoreUrl::File(FileUrl { root: dir.path().join("none") });
         let report = probe(&missing, &StoreOptions::default(), ProbeDepth::Read).await;
         assert_eq!(report.finding.unwrap().trouble, Trouble::NoBucket);
     }

@@ -2,7 +2,7 @@
 //!
 //! | URL | store |
 //! |---|---|
-//! | `file:///path` | a local directory |
+//! | `file:///path` (on Windows `file:///C:/path`, or `file:////server/share/path`) | a local directory |
 //! | `s3://bucket/prefix?endpoint=URL&region=R&path_style=true&profile=P` | an S3-compatible store |
 //! | `swift://container/prefix?auth=URL&auth_version=1&region=R` | OpenStack Swift |
 //! | `mem:` or `mem:NAME` | memory; `NAME` is shared inside the process |
@@ -270,8 +270,10 @@ fn parse_file(parts: &Parts) -> Result<FileUrl, StoreError> {
         )));
     }
     let root = local_path(&parts.path);
-    if parts.path.is_empty() || root.components().any(|c| c == std::path::Component::ParentDir) {
-        return Err(invalid("file URL: write an absolute path without `..`, e.g. file:///srv/proxyfs"));
+    // On Windows a path without a drive means another place in another process.
+    let whole = !parts.path.is_empty() && root.is_absolute();
+    if !whole || root.components().any(|c| c == std::path::Component::ParentDir) {
+        return Err(invalid(format!("file URL: write an absolute path without `..`, e.g. {}", example("file"))));
     }
     Ok(FileUrl { root })
 }
@@ -404,6 +406,7 @@ fn write_params(f: &mut fmt::Formatter<'_>, params: &[(&str, Option<&str>)]) -> 
 
 fn example(scheme: &str) -> &'static str {
     match scheme {
+        "file" if cfg!(windows) => "file:///C:/proxyfs",
         "file" => "file:///srv/proxyfs",
         "s3" => "s3://bucket/prefix",
         _ => "swift://container/prefix?auth=URL",
@@ -440,13 +443,16 @@ mod tests {
         text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
     }
 
+    /// What an absolute path begins with.
+    const ROOT: &str = if cfg!(windows) { "file:///C:" } else { "file://" };
+
     #[test]
     fn canonical_urls_print_as_written() {
         for text in [
             "mem:",
             "mem:a-1",
-            "file:///srv/proxyfs",
-            "file:///srv/with%20space%25",
+            &format!("{ROOT}/srv/proxyfs"),
+            &format!("{ROOT}/srv/with%20space%25"),
             "s3://bucket",
             "s3://bucket/a/b",
             "s3://bucket/p?endpoint=http://127.0.0.1:3900&region=garage&path_style=true&profile=lab",
@@ -461,8 +467,9 @@ mod tests {
 
     #[test]
     fn other_spellings_become_canonical() {
+        let (written, canonical) = (ROOT.replacen("//", "//localhost", 1), format!("{ROOT}/srv/x"));
         for (text, canonical) in [
-            (" file://localhost/srv//x/ ", "file:///srv/x"),
+            (format!(" {written}/srv//x/ ").as_str(), canonical.as_str()),
             ("s3://bucket/", "s3://bucket"),
             ("s3://bucket//a/b/?region=r", "s3://bucket/a/b?region=r"),
             ("s3://bkt?profile=p&endpoint=http%3A%2F%2Fh%3A1%2F", "s3://bkt?endpoint=http://h:1&profile=p"),
@@ -542,6 +549,23 @@ mod tests {
     fn parameters_of_an_endpoint_are_refused_and_never_repeated() {
         let error = "s3://bucket?endpoint=http://h/?sig=hunter2".parse::<StoreUrl>().unwrap_err();
         assert!(!error.message.contains("hunter2") && error.message.contains("without parameters"), "{error}");
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn a_path_on_windows_has_a_drive_or_a_server_and_either_slash() {
+        for (text, root, canonical) in [
+            ("file:///C:/a/b", r"C:\a\b", "file:///C:/a/b"),
+            (r"file:///c:\a b\", r"c:\a b", "file:///c:/a%20b"),
+            ("file:////server/share/a", r"\\server\share\a", "file:////server/share/a"),
+        ] {
+            let StoreUrl::File(url) = parse(text) else { panic!("{text}") };
+            assert_eq!((url.root.as_path(), url.to_string().as_str()), (Path::new(root), canonical));
+        }
+        for text in ["file:///srv/x", "file:///C:", "file:///C:x"] {
+            let error = text.parse::<StoreUrl>().expect_err(text);
+            assert!(error.message.contains("file:///C:/proxyfs"), "{text}: {error}");
+        }
     }
 
     #[cfg(unix)]

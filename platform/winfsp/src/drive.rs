@@ -8,12 +8,14 @@ mod create;
 mod data;
 mod dir;
 mod meta;
+mod notices;
 mod rename;
 mod reparse;
 mod streams;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use proxyfs_core::ErrorKind;
@@ -24,13 +26,19 @@ use tokio::sync::Mutex as AsyncMutex;
 use crate::meta::{self as kept, file_attribute as fa};
 use crate::path::Path;
 use crate::reparse as buffers;
+use crate::security::Identity;
+use crate::sid::Sid;
 use crate::status::Status;
 use crate::time;
 
 pub use create::{Cleanup, CreateWish};
 pub use data::WriteAt;
 pub use dir::Listed;
-pub use meta::{Basic, Security, VolumeInfo};
+#[cfg(windows)]
+pub(crate) use meta::LABEL_UNITS_MAX;
+pub use meta::{Basic, VolumeInfo};
+pub use notices::{Happened, Notice};
+pub use rename::Replace;
 pub use streams::StreamInfo;
 
 /// Symlinks that are followed to learn whether one leads to a directory.
@@ -44,10 +52,8 @@ pub type Answer<T> = std::result::Result<T, Status>;
 /// What a drive is asked to be.
 #[derive(Clone, Debug)]
 pub struct DriveOptions {
-    /// Owner of files that are made here.
-    pub uid: u32,
-    /// Group of files that are made here.
-    pub gid: u32,
+    /// Who uses it: the owner and group of what is made here, and who they are to Windows.
+    pub who: Identity,
     /// Show names that begin with a full stop as hidden, as long as nobody has set their attributes.
     pub hide_dot_names: bool,
     /// The label as long as none is set.
@@ -56,7 +62,8 @@ pub struct DriveOptions {
 
 impl Default for DriveOptions {
     fn default() -> Self {
-        Self { uid: 0, gid: 0, hide_dot_names: true, label: "ProxyFS".to_owned() }
+        let who = Identity { user: Sid::users(), group: Sid::users(), uid: 0, gid: 0 };
+        Self { who, hide_dot_names: true, label: "ProxyFS".to_owned() }
     }
 }
 
@@ -66,6 +73,8 @@ pub struct Drive<F> {
     options: DriveOptions,
     /// A named stream is changed by reading and writing it as a whole.
     stream_changes: AsyncMutex<()>,
+    /// A name is looked at and then removed or replaced: nobody else may do so meanwhile.
+    name_changes: AsyncMutex<()>,
 }
 
 impl<F> fmt::Debug for Drive<F> {
@@ -118,6 +127,7 @@ pub struct Open {
     stream: Option<Vec<u8>>,
     /// A time of last change that was set through this, and that writes through it leave alone.
     pinned_mtime: Mutex<Option<Timestamp>>,
+    write_through: AtomicBool,
 }
 
 impl Open {
@@ -129,6 +139,17 @@ impl Open {
     #[must_use]
     pub fn is_dir(&self) -> bool {
         self.target().kind == FileKind::Dir && self.stream.is_none()
+    }
+
+    /// Makes every write through it durable before its answer (FILE_WRITE_THROUGH).
+    pub fn write_through(&self) {
+        self.write_through.store(true, Ordering::Relaxed);
+    }
+
+    /// The inode at present.
+    #[must_use]
+    pub fn ino(&self) -> Ino {
+        self.target().ino
     }
 
     fn handle(&self) -> Answer<Handle> {
@@ -172,7 +193,7 @@ struct Kept {
 impl<F: FileSystem> Drive<F> {
     /// A drive that shows `fs`.
     pub fn new(fs: Arc<F>, options: DriveOptions) -> Self {
-        Self { fs, options, stream_changes: AsyncMutex::new(()) }
+        Self { fs, options, stream_changes: AsyncMutex::new(()), name_changes: AsyncMutex::new(()) }
     }
 
     /// The file system.
@@ -182,7 +203,7 @@ impl<F: FileSystem> Drive<F> {
     }
 
     fn caller(&self) -> Caller {
-        Caller { uid: self.options.uid, gid: self.options.gid, pid: 0 }
+        Caller { uid: self.options.who.uid, gid: self.options.who.gid, pid: 0 }
     }
 
     /// Follows a path to its end. A stream in it is not looked for.
@@ -391,7 +412,7 @@ impl<F: FileSystem> Drive<F> {
     }
 
     /// Ends an open file. Every one that was opened must come here.
-    pub async fn close(&self, open: Open) {
+    pub async fn close(&self, open: &Open) {
         self.close_target(open.target()).await;
     }
 }

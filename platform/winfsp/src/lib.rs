@@ -9,12 +9,23 @@
 
 pub mod drive;
 pub mod ea;
+#[cfg(windows)]
+pub mod host;
+pub mod listing;
 pub mod meta;
 pub mod name;
+pub mod options;
 pub mod path;
 pub mod reparse;
+pub mod security;
+pub mod sid;
 pub mod status;
 pub mod time;
 
 pub use drive::{Drive, DriveOptions};
+#[cfg(windows)]
+pub use host::{Mounted, Notifier, UnmountKind, check, mount, process_identity};
+pub use options::{CachePolicy, MountOptions, MountPoint, Presentation};
+pub use security::Identity;
+pub use sid::Sid;
 pub use status::Status;

@@ -68,6 +68,26 @@ pub fn from_windows(name: &[u16]) -> Vec<u8> {
     out
 }
 
+/// Whether Windows takes two names or paths for the same, as far as single characters tell: it compares upper-case letters one by one.
+#[must_use]
+pub fn is_same_in_any_case(one: &[u16], other: &[u16]) -> bool {
+    let upper = |name: &[u16]| -> Vec<u32> {
+        let decoded = char::decode_utf16(name.iter().copied());
+        decoded
+            .map(|c| c.map_or_else(|lone| u32::from(lone.unpaired_surrogate()), |c| u32::from(simple_upper(c))))
+            .collect()
+    };
+    one == other || one.len() == other.len() && upper(one) == upper(other)
+}
+
+fn simple_upper(c: char) -> char {
+    let mut upper = c.to_uppercase();
+    match (upper.next(), upper.next()) {
+        (Some(one), None) => one,
+        _ => c,
+    }
+}
+
 /// The valid text at the start, and how many bytes after it are not valid (at least one, unless the text is all there is).
 fn next_chunk(bytes: &[u8]) -> (&str, usize) {
     let Some(chunk) = bytes.utf8_chunks().next() else { return ("", 0) };
@@ -166,6 +186,20 @@ mod tests {
     fn half_pairs_of_windows_come_back() {
         for units in [&[0xd800][..], &[0xdc00], &[0x61, 0xdfff, 0x62], &[0xdc00, 0xd800], &[0xd83d, 0xde00]] {
             assert_eq!(to_windows(&from_windows(units)), units, "{units:x?}");
+        }
+    }
+
+    #[test]
+    fn names_are_the_same_in_any_case_letter_by_letter() {
+        for (one, other, expected) in [
+            ("Ab", "aB", true),
+            ("\u{e9}", "\u{c9}", true),
+            ("ab", "abc", false),
+            ("stra\u{df}e", "STRASSE", false),
+            ("\u{df}", "\u{df}", true),
+        ] {
+            let units = |text: &str| text.encode_utf16().collect::<Vec<_>>();
+            assert_eq!(is_same_in_any_case(&units(one), &units(other)), expected, "{one} {other}");
         }
     }
 

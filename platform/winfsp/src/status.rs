@@ -55,6 +55,12 @@ codes! {
     DIRECTORY_NOT_EMPTY = 0xc000_0101,
     NOT_A_DIRECTORY = 0xc000_0103,
     NAME_TOO_LONG = 0xc000_0106,
+    INVALID_ACL = 0xc000_0077,
+    INVALID_SID = 0xc000_0078,
+    INVALID_SECURITY_DESCR = 0xc000_0079,
+    INVALID_DEVICE_REQUEST = 0xc000_0010,
+    VOLUME_DISMOUNTED = 0xc000_026e,
+    PENDING = 0x0000_0103,
     CANCELLED = 0xc000_0120,
     CANNOT_DELETE = 0xc000_0121,
     FILE_DELETED = 0xc000_0123,
@@ -114,8 +120,46 @@ impl From<ErrorKind> for Status {
 }
 
 impl From<Error> for Status {
+    /// A code says little: what an administrator has to know of is logged here, where the rest of the error ends.
     fn from(error: Error) -> Self {
+        if is_fault(error.kind()) {
+            tracing::warn!(kind = ?error.kind(), "{error}");
+        }
         error.kind().into()
+    }
+}
+
+/// Whether an error is one of the volume's state rather than of what was asked.
+fn is_fault(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::Unavailable
+            | ErrorKind::Denied
+            | ErrorKind::Config
+            | ErrorKind::Corrupt
+            | ErrorKind::UnknownFormat
+            | ErrorKind::Fenced
+            | ErrorKind::Io
+            | ErrorKind::Internal
+            | ErrorKind::NoSpace
+    )
+}
+
+impl Status {
+    /// The kind under which an operation that ended so is counted; `None` for an end that is no failure.
+    #[must_use]
+    pub fn counted_as(self) -> Option<ErrorKind> {
+        match self {
+            Self::REPARSE | Self::PENDING | Self::END_OF_FILE | Self::BUFFER_OVERFLOW => None,
+            Self::OBJECT_NAME_NOT_FOUND | Self::OBJECT_PATH_NOT_FOUND => Some(ErrorKind::NotFound),
+            Self::OBJECT_NAME_INVALID | Self::INVALID_PARAMETER => Some(ErrorKind::InvalidArgument),
+            Self::NOT_A_REPARSE_POINT => Some(ErrorKind::NoAttribute),
+            Self::CANNOT_DELETE | Self::ACCESS_DENIED => Some(ErrorKind::AccessDenied),
+            Self::IO_DEVICE_ERROR => Some(ErrorKind::Io),
+            other => {
+                ErrorKind::ALL.into_iter().find(|kind| Self::from(*kind) == other).or(Some(ErrorKind::InvalidArgument))
+            }
+        }
     }
 }
 
@@ -129,6 +173,21 @@ mod tests {
             let status = Status::from(kind);
             assert!(status.0 >> 30 >= 2, "{kind:?} is {status:?}");
             assert!(!format!("{status:?}").starts_with("NTSTATUS"), "{kind:?} has no name");
+        }
+    }
+
+    #[test]
+    fn operations_are_counted_by_what_went_wrong() {
+        for (status, expected) in [
+            (Status::END_OF_FILE, None),
+            (Status::OBJECT_PATH_NOT_FOUND, Some(ErrorKind::NotFound)),
+            (Status::IO_TIMEOUT, Some(ErrorKind::Unavailable)),
+            (Status::DISK_FULL, Some(ErrorKind::NoSpace)),
+            (Status::DISK_CORRUPT_ERROR, Some(ErrorKind::Corrupt)),
+            (Status::CANNOT_DELETE, Some(ErrorKind::AccessDenied)),
+            (Status::EA_TOO_LARGE, Some(ErrorKind::InvalidArgument)),
+        ] {
+            assert_eq!(status.counted_as(), expected, "{status:?}");
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! The library is for tests and developer tasks; the tests of this crate use it. It knows the program only by its command line. Every
 //! mount is a child process of the test, so it is killed and waited for by its own id, and never found by name.
+#![cfg(target_os = "linux")]
 
 mod daemon;
 mod home;

@@ -1,4 +1,5 @@
 //! Big things on a mount: a sparse file of 20 GiB, a directory of many entries.
+#![cfg(target_os = "linux")]
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};

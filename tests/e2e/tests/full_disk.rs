@@ -1,4 +1,5 @@
 //! A staging disk that is really full: writers wait, then get ENOSPC; reads go on; nothing acknowledged is lost; with room it goes on.
+#![cfg(target_os = "linux")]
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};

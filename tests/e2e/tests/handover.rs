@@ -3,6 +3,7 @@
 //! The machines are network namespaces ([`proxyfs_e2e::network`]), so that a cut is one: packets vanish, and both sides go on. The volume has
 //! tier `store`. Each round: a load with and without syncs on the owner; the cut; the other takes over and finds every synced call;
 //! the owner publishes nothing more, says so, and everything that it had acknowledged and not published comes back in its folder.
+#![cfg(target_os = "linux")]
 
 use std::collections::BTreeSet;
 use std::fs;

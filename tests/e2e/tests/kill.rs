@@ -1,4 +1,5 @@
 //! Servers killed under load: everything that was acknowledged is there afterwards, byte for byte.
+#![cfg(target_os = "linux")]
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! Reading without the store, and handing a volume over.
+#![cfg(target_os = "linux")]
 
 use std::fs;
 use std::path::Path;

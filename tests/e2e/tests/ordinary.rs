@@ -1,4 +1,5 @@
 //! The program in the hands of an ordinary user, through `fusermount3`: it works, and where it cannot it says at once what to do.
+#![cfg(target_os = "linux")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,5 @@
 //! Bad input, one case after another: the right exit code, words that say what, on what, why and what to do, soon, and nothing written.
+#![cfg(target_os = "linux")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
 //! A store that goes away and comes back, and a mount that has nothing to do.
+#![cfg(target_os = "linux")]
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
 //! Two machines and one volume over S3: the second is refused, and after a take-over the first publishes nothing more.
+#![cfg(target_os = "linux")]
 
 use proxyfs_e2e::scenarios::{self, Lab};
 use proxyfs_e2e::{Home, S3Process};

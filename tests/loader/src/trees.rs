@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
+#[cfg(target_os = "linux")]
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::Done;
@@ -46,13 +47,21 @@ pub(crate) fn empty_files(top: &Path, shape: Shape, threads: usize) -> Result<Do
             fs::create_dir(Shape::dir_path(top, dir))?;
             for file in shape.files_of(dir) {
                 let path = shape.file_path(top, file);
-                mknodat(CWD, &path, FileType::RegularFile, Mode::from_raw_mode(0o644), 0)
-                    .with_context(|| format!("making {}", path.display()))?;
+                empty_file(&path).with_context(|| format!("making {}", path.display()))?;
             }
         }
     };
     in_threads(threads, |_| work())?;
     Ok(Done::new(shape.files, 0).since(begun))
+}
+
+/// Makes an empty file, in one operation where the system has one.
+fn empty_file(path: &Path) -> std::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    mknodat(CWD, path, FileType::RegularFile, Mode::from_raw_mode(0o644), 0)?;
+    #[cfg(not(target_os = "linux"))]
+    fs::File::create_new(path)?;
+    Ok(())
 }
 
 /// Reads all directories below `top` and the attributes of every entry, as `find -printf %s` or `ls -lR` do.

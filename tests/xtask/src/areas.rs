@@ -13,11 +13,13 @@ mod rules;
 mod stores;
 mod style;
 pub(crate) mod suite;
+mod workflows;
 
 use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::cross::{macos, windows};
 use crate::session::Session;
 use crate::tally::Tally;
 use crate::workspace::Workspace;
@@ -119,7 +121,7 @@ impl Area {
 
 /// All areas.
 pub(crate) const AREAS: &[Area] = &[
-    Area::custom("style", "formatting, lints, licences, house rules", |_| true, style::run),
+    Area::custom("style", "formatting, lints, licences, workflows, house rules", |_| true, style::run),
     Area::rust("xtask", "this program", |_| true, RustTests::of("xtask")),
     Area::rust(
         "core",
@@ -190,6 +192,13 @@ pub(crate) const AREAS: &[Area] = &[
         |w| w.has_member("proxyfs-e2e") && has_program(w),
         RustTests::of("proxyfs-e2e").alone().programs().needs(suite::mounts).limit(minutes(25)),
     ),
+    Area::custom(
+        "windows",
+        "lints and tests for Windows, the tests under Wine",
+        |w| w.has_member("proxyfs-core"),
+        windows::area,
+    ),
+    Area::custom("macos", "the workspace compiles for macOS", |w| w.has_member("proxyfs-core"), macos::area),
     Area {
         long_only: true,
         ..Area::custom("stores", "whole mounts over SeaweedFS, Ceph, Swift and Garage", has_program, stores::run)

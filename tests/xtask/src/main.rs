@@ -6,6 +6,7 @@
 
 mod areas;
 mod bench;
+mod cross;
 mod leftovers;
 mod prerequisites;
 mod process;
@@ -31,12 +32,18 @@ enum Task {
     Test(test::TestArgs),
     /// Measure workloads, each beside what bounds it
     Bench(bench::BenchArgs),
+    /// Build for Windows, and run the tests under Wine
+    Windows(cross::windows::WindowsArgs),
+    /// Check and build for macOS
+    Macos(cross::macos::MacosArgs),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Test(args) => test::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::Windows(args) => cross::windows::run(&args),
+        Task::Macos(args) => cross::macos::run(&args),
     };
     match outcome {
         Ok(code) => code,

@@ -87,6 +87,25 @@ const UTIL_LINUX: SystemPackage = SystemPackage { name: "util-linux", shown_by: 
 const VENV: SystemPackage =
     SystemPackage { name: "python3-venv", shown_by: "/usr/lib/python3.11/ensurepip/__init__.py" };
 
+/// Rust as Debian has it, beside its sources, from which the standard library for other systems is built.
+pub(crate) const DEBIAN_RUST: &[SystemPackage] = &[
+    SystemPackage { name: "rustc-web", shown_by: "/usr/bin/rustc" },
+    SystemPackage { name: "cargo-web", shown_by: "/usr/bin/cargo" },
+    SystemPackage { name: "rust-web-src", shown_by: "/usr/lib/rustlib/src/rust/library/Cargo.lock" },
+    SystemPackage { name: "rust-web-clippy", shown_by: "/usr/bin/cargo-clippy" },
+    GCC,
+    LIBC_DEV,
+];
+
+/// The compiler and linker for Windows.
+pub(crate) const MINGW: &[SystemPackage] = &[
+    SystemPackage { name: "gcc-mingw-w64-x86-64-posix", shown_by: "x86_64-w64-mingw32-gcc" },
+    SystemPackage { name: "binutils-mingw-w64-x86-64", shown_by: "x86_64-w64-mingw32-dlltool" },
+];
+
+/// What runs programs for Windows.
+pub(crate) const WINE: &[SystemPackage] = &[SystemPackage { name: "wine64", shown_by: "/usr/lib/wine/wine64" }];
+
 /// What every build needs.
 pub(crate) const BUILD: &[SystemPackage] = &[GCC, LIBC_DEV];
 /// What tests with real mounts need.

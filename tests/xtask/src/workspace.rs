@@ -31,6 +31,8 @@ pub(crate) struct Package {
     pub(crate) name: String,
     /// Its version.
     pub(crate) version: String,
+    /// Its `Cargo.toml`.
+    pub(crate) manifest_path: PathBuf,
     /// Its licence expression, if it states one.
     pub(crate) license: Option<String>,
 }

@@ -53,7 +53,7 @@ pub(crate) async fn run(cx: &Context, args: Mount) -> Outcome<ExitCode> {
 async fn through_daemon(cx: &Context, args: &Mount, given: &Given) -> Outcome<Option<Mounted>> {
     let Some((daemon, name)) = ask::daemon_with(&cx.paths, &args.volume, |_| true).await else { return Ok(None) };
     let subject = format!("volume {}", args.volume);
-    let dir = std::path::absolute(&args.dir).map_err(|e| Failure::io("mount", &subject, &e))?;
+    let dir = crate::sys::absolute_place(&args.dir).map_err(|e| Failure::io("mount", &subject, &e))?;
     let mut options = given.clone();
     if args.allow_other {
         options.insert("allow_other".to_owned(), "yes".to_owned());

@@ -2,6 +2,7 @@
 
 use proxyfs_core::ErrorKind;
 use proxyfs_core::env::{OsClock, OsRng};
+use proxyfs_core::format::volume::CaseRule;
 use proxyfs_core::volume::{VolumeSpec, create_volume, read_volume_meta};
 use proxyfs_store::StoreOptions;
 
@@ -10,9 +11,10 @@ use crate::cli::Quickstart;
 use crate::control::client;
 use crate::failure::{Failure, Outcome};
 use crate::options::{Given, Settings};
-use crate::paths::{make_mount_point, make_private_dir};
+use crate::paths::make_mount_point;
 use crate::registry::{Entry, Registry};
 use crate::session::{Plan, Ready, check_place, run as serve};
+use crate::sys::make_private_dir;
 use crate::target::{Target, connect, parse_url};
 use crate::units::about_size;
 
@@ -62,7 +64,7 @@ async fn ensure_volume(cx: &Context) -> Outcome<bool> {
     let timeout = limits.operation_timeout;
     let (meta, created) = match read_volume_meta(&store, timeout).await {
         Err(e) if e.kind() == ErrorKind::NotFound => {
-            let made = create_volume(&store, VolumeSpec::new(NAME), &OsClock, &OsRng, None, timeout).await;
+            let made = create_volume(&store, spec(), &OsClock, &OsRng, None, timeout).await;
             (made.map_err(|e| Failure::engine("create a volume in", &subject, &e))?, true)
         }
         other => (other.map_err(|e| Failure::engine("read", &subject, &e))?, false),
@@ -72,8 +74,15 @@ async fn ensure_volume(cx: &Context) -> Outcome<bool> {
     Ok(created)
 }
 
-/// Protects what has a meaning in a URL.
+/// The volume as this system's programs expect it.
+fn spec() -> VolumeSpec {
+    let case = if cfg!(windows) { CaseRule::Insensitive } else { CaseRule::Sensitive };
+    VolumeSpec { case, ..VolumeSpec::new(NAME) }
+}
+
+/// The path in a URL: what has a meaning there is protected, and a drive of Windows stands behind a slash.
 fn escape(path: &str) -> String {
+    let path = if cfg!(windows) { format!("/{}", path.replace('\\', "/")) } else { path.to_owned() };
     path.replace('%', "%25").replace('?', "%3F").replace('#', "%23").replace('@', "%40")
 }
 

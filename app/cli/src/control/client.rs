@@ -4,12 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use proxyfs_control::local::{connect, is_nobody};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::{LINE_BYTES_MAX, Reply, Request, address};
+use super::{LINE_BYTES_MAX, Reply, Request, socket};
 use crate::failure::{Failure, Outcome};
 
 /// How long a running process may take to say how it is; it answers from memory.
@@ -53,12 +53,12 @@ pub(crate) async fn running(state_dir: &Path) -> Option<Running> {
 /// What the process says, or a broken connection.
 pub(crate) async fn ask(state_dir: &Path, request: Request, mut progress: impl FnMut(&str)) -> Outcome<Option<Value>> {
     let failed = |e: &io::Error| Failure::io("talk to", &format!("the process of {}", state_dir.display()), e);
-    let stream = match connect(state_dir).await {
+    let stream = match connect(&socket(state_dir)).await {
         Ok(stream) => stream,
         Err(e) if is_nobody(&e) => return Ok(None),
         Err(e) => return Err(failed(&e)),
     };
-    let (read, mut write) = stream.into_split();
+    let (read, mut write) = tokio::io::split(stream);
     let mut line = serde_json::to_vec(&request).map_err(|e| failed(&e.into()))?;
     line.push(b'\n');
     write.write_all(&line).await.map_err(|e| failed(&e))?;
@@ -77,16 +77,6 @@ pub(crate) async fn ask(state_dir: &Path, request: Request, mut progress: impl F
         }
     }
     Err(failed(&io::Error::new(io::ErrorKind::UnexpectedEof, "it ended without an answer")))
-}
-
-async fn connect(state_dir: &Path) -> io::Result<UnixStream> {
-    let (path, _dir) = address(state_dir)?;
-    UnixStream::connect(&path).await
-}
-
-/// No socket, or one whose process has died.
-fn is_nobody(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
 #[cfg(test)]
@@ -130,7 +120,10 @@ mod tests {
     async fn nobody_there_is_no_error_and_a_dead_socket_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(ask(dir.path(), Request::Status, |_| {}).await, Ok(None));
+        #[cfg(unix)]
         drop(std::os::unix::net::UnixListener::bind(dir.path().join("control.sock")).unwrap());
+        #[cfg(windows)]
+        drop(proxyfs_control::local::Listener::bind(&dir.path().join("control.sock")).unwrap());
         assert_eq!(ask(dir.path(), Request::Status, |_| {}).await, Ok(None));
         let _server = Server::start(dir.path(), Arc::new(Echo)).unwrap();
         assert!(running(dir.path()).await.is_some());

@@ -2,21 +2,18 @@
 //!
 //! Only one process can have a state directory locked, so a socket found there at the start is a dead one and is replaced.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::unix::OwnedWriteHalf;
-use tokio::net::{UnixListener, UnixStream};
+use proxyfs_control::local::{Accepted, Listener, remove};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, WriteHalf, split};
 use tokio::sync::{RwLock, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::{LINE_BYTES_MAX, Reply, Request, address};
+use super::{LINE_BYTES_MAX, Reply, Request, socket};
 use crate::failure::Failure;
 
 /// Sends progress lines to whoever asked.
@@ -49,13 +46,7 @@ impl Server {
     /// # Errors
     /// As the OS gives them.
     pub(crate) fn start<H: Handler>(state_dir: &Path, handler: Arc<H>) -> io::Result<Self> {
-        let (path, _dir) = address(state_dir)?;
-        match fs::remove_file(&path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-        let listener = UnixListener::bind(&path)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        let listener = Listener::bind(&socket(state_dir))?;
         let busy = Busy::default();
         Ok(Self { accepting: tokio::spawn(accept(listener, handler, Arc::clone(&busy))), busy })
     }
@@ -77,15 +68,16 @@ impl Drop for Server {
 
 /// Removes the socket of a state directory.
 pub(crate) fn remove_socket(state_dir: &Path) {
-    if let Err(e) = fs::remove_file(state_dir.join(super::SOCKET)) {
+    if let Err(e) = remove(&socket(state_dir)) {
         tracing::debug!("the control socket stays: {e}");
     }
 }
 
-async fn accept<H: Handler>(listener: UnixListener, handler: Arc<H>, busy: Busy) {
+async fn accept<H: Handler>(listener: Listener, handler: Arc<H>, busy: Busy) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok(None) => {}
+            Ok(Some(stream)) => {
                 let (handler, busy) = (Arc::clone(&handler), Arc::clone(&busy));
                 tokio::spawn(async move {
                     if let Err(e) = serve(stream, &*handler, &busy).await {
@@ -102,8 +94,8 @@ async fn accept<H: Handler>(listener: UnixListener, handler: Arc<H>, busy: Busy)
     }
 }
 
-async fn serve<H: Handler>(stream: UnixStream, handler: &H, busy: &Busy) -> io::Result<()> {
-    let (read, mut write) = stream.into_split();
+async fn serve<H: Handler>(stream: Accepted, handler: &H, busy: &Busy) -> io::Result<()> {
+    let (read, mut write) = split(stream);
     let mut lines = BufReader::new(read.take(LINE_BYTES_MAX)).lines();
     while let Some(line) = lines.next_line().await? {
         let _busy = busy.read().await;
@@ -120,7 +112,7 @@ async fn serve<H: Handler>(stream: UnixStream, handler: &H, busy: &Busy) -> io::
     Ok(())
 }
 
-async fn answer<H: Handler>(request: Request, handler: &H, write: &mut OwnedWriteHalf) -> io::Result<()> {
+async fn answer<H: Handler>(request: Request, handler: &H, write: &mut WriteHalf<Accepted>) -> io::Result<()> {
     let (sender, mut progress) = mpsc::unbounded_channel();
     let work = handler.handle(request, sender);
     tokio::pin!(work);
@@ -137,7 +129,7 @@ async fn answer<H: Handler>(request: Request, handler: &H, write: &mut OwnedWrit
     send(write, &reply).await
 }
 
-async fn send(write: &mut OwnedWriteHalf, reply: &Reply) -> io::Result<()> {
+async fn send(write: &mut WriteHalf<Accepted>, reply: &Reply) -> io::Result<()> {
     let mut line = serde_json::to_vec(reply)?;
     line.push(b'\n');
     write.write_all(&line).await

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The daemon of this user, if one runs.
 pub(crate) async fn daemon(paths: &Paths) -> Option<Client> {
     let configured = config::load(&paths.config_file()).ok().and_then(|config| config.daemon.socket);
-    let client = Client::unix(configured.unwrap_or_else(|| paths.socket().to_owned()));
+    let client = Client::local(configured.unwrap_or_else(|| paths.socket().to_owned()));
     match timeout(PATIENCE, client.version()).await {
         Ok(Ok(_)) => Some(client),
         Ok(Err(CallError::Nobody(_))) => None,

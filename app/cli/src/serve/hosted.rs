@@ -20,12 +20,12 @@ use proxyfs_control::types::volume::{HeldData, VolumeState};
 use proxyfs_core::env::OsDir;
 use proxyfs_core::store::ObjectStore;
 use proxyfs_core::volume::{Volume, VolumeStatus, read_volume_meta};
-use proxyfs_fuse::{Mounted, UnmountKind};
 use proxyfs_store::{Counters, StoreUrl};
 use serde_json::json;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
+use crate::adapter::{Mounted, UnmountKind};
 use crate::control::server::{Handler, Progress, Server, remove_socket};
 use crate::control::{Reply, Request};
 use crate::failure::{Failure, Outcome, Sort};

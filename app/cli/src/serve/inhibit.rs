@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use proxyfs_core::volume::VolumeStatus;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use zbus::zvariant::OwnedFd;
 use zbus::{Connection, Proxy};
 
 use crate::serve::host::Host;
+use crate::serve::risk::at_risk;
 use crate::serve::wake::{Change, try_again};
 
 /// Where logind answers (org.freedesktop.login1(5)).
@@ -94,23 +94,5 @@ impl Lock {
             None => {}
         }
         Ok(())
-    }
-}
-
-/// Why a shutdown would lose what its volume's tier promises to keep, if it would.
-fn at_risk(host: &Host) -> Option<String> {
-    let all: Vec<String> =
-        host.all().iter().filter_map(|h| h.status().filter(is_at_risk).map(|_| h.name.clone())).collect();
-    (!all.is_empty()).then(|| format!("changes are not safe yet: {}", all.join(", ")))
-}
-
-/// Whether a volume has changes that are not where its tier keeps them. One that lost its epoch has nothing that waiting would help.
-fn is_at_risk(status: &VolumeStatus) -> bool {
-    if status.halted.is_some() {
-        return false;
-    }
-    match status.tier.as_str() {
-        "store" => status.waiting_bytes > 0 || status.dirty,
-        _ => status.durable_lsn < status.lsn,
     }
 }

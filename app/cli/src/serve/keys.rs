@@ -333,7 +333,7 @@ pub(crate) const VOLUME: &[Key<VolumeDraft>] = &[
         default: "",
         help: "an empty directory where the daemon mounts it; without one it is mounted on request only",
         live: Live::Reload,
-        set: |d, v| path(v).map(|p| d.mount_point = Some(p)),
+        set: |d, v| place(v).map(|p| d.mount_point = Some(p)),
     },
     Key {
         name: "label",
@@ -362,6 +362,13 @@ fn texts(value: &Value) -> Result<Vec<String>, String> {
         Value::List(items) => items.iter().map(text).collect(),
         other => expected("a list of texts", other),
     }
+}
+
+/// Where a volume may be mounted.
+fn place(value: &Value) -> Result<PathBuf, String> {
+    let place = PathBuf::from(text(value)?);
+    let is_place = crate::sys::is_absolute_place(&place);
+    if is_place { Ok(place) } else { Err(format!("{} is not an absolute path", place.display())) }
 }
 
 fn path(value: &Value) -> Result<PathBuf, String> {

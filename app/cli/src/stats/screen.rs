@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use proxyfs_control::types::names::Name;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -18,6 +17,7 @@ use super::history::History;
 use super::source::Source;
 use super::view::{Foot, draw};
 use crate::failure::{Failure, Outcome};
+use crate::sys::Terminate;
 
 /// How soon the end is noticed by the thread that waits for keys.
 const KEY_POLL: Duration = Duration::from_millis(100);
@@ -113,7 +113,7 @@ pub(crate) async fn run(mut source: Source, interval: Duration) -> Outcome {
         return Err(Failure::usage("watch", "volumes", why, "leave out --watch; --json gives numbers for programs"));
     }
     let failed = |e: io::Error| Failure::io("use", "the terminal", &e);
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut terminate = Terminate::listen().map_err(failed)?;
     // A first answer before the screen is taken: what is wrong from the start is said as usual.
     let mut watch = Watch { history: History::default(), foot: Foot::default(), asked: None };
     watch.history.take(source.look().await?);

@@ -115,7 +115,7 @@ impl Daemon {
 
     /// A client of it, once it answers.
     pub(crate) async fn client(&self) -> Client {
-        let client = Client::unix(&self.socket);
+        let client = Client::local(&self.socket);
         eventually(async || client.version().await.is_ok()).await;
         client
     }

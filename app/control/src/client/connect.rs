@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::{CallError, Outcome, Place};
+use crate::local::{self, is_nobody};
 
 /// How long a connection may take.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
@@ -26,18 +27,9 @@ pub(super) async fn http(place: &Place) -> Outcome<Http> {
     connected.map_err(|e| if is_nobody(&e) { CallError::Nobody(place.describe()) } else { CallError::Broken(e) })
 }
 
-/// No socket, or one whose process has died.
-fn is_nobody(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
-}
-
 async fn connect(place: &Place) -> io::Result<Http> {
     match place {
-        #[cfg(unix)]
-        Place::Unix(path) => {
-            let (near, _dir) = crate::server::unix::address(path)?;
-            speak(tokio::net::UnixStream::connect(near).await?).await
-        }
+        Place::Local(path) => speak(local::connect(path).await?).await,
         Place::Tcp { authority, tls } => {
             let stream = TcpStream::connect(authority.as_str()).await?;
             stream.set_nodelay(true)?;

@@ -5,8 +5,11 @@
 
 use std::fs::{self, File};
 use std::io;
+#[cfg(not(target_os = "macos"))]
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
+#[cfg(target_os = "macos")]
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,8 +18,8 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::connections::Place;
 
-/// Longest path that fits into a socket address on Linux (`sun_path` with its terminator).
-const ADDRESS_BYTES_MAX: usize = 107;
+/// Longest path that fits into a socket address (`sun_path` with its terminator).
+pub const ADDRESS_BYTES_MAX: usize = if cfg!(target_os = "macos") { 103 } else { 107 };
 
 /// A listening socket.
 #[derive(Debug)]
@@ -65,6 +68,25 @@ pub fn may_ask(peer: u32, own: u32) -> bool {
     peer == own || peer == 0
 }
 
+/// A path to an open directory that is short however long its own is.
+///
+/// # Errors
+/// When the directory cannot be looked at.
+#[cfg(not(target_os = "macos"))]
+pub fn short_path(dir: &File) -> io::Result<PathBuf> {
+    Ok(PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())))
+}
+
+/// A path to an open directory that is short however long its own is: by its numbers, in the file system that macOS has for that.
+///
+/// # Errors
+/// When the directory cannot be looked at.
+#[cfg(target_os = "macos")]
+pub fn short_path(dir: &File) -> io::Result<PathBuf> {
+    let at = dir.metadata()?;
+    Ok(PathBuf::from(format!("/.vol/{}/{}", at.dev(), at.ino())))
+}
+
 /// An address for a socket, short enough for the OS however long its path is. Keep the file open while it is in use.
 pub(crate) fn address(path: &Path) -> io::Result<(PathBuf, Option<File>)> {
     // Room for the fresh name of `bind` as well.
@@ -75,7 +97,7 @@ pub(crate) fn address(path: &Path) -> io::Result<(PathBuf, Option<File>)> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket's path has no name"));
     };
     let dir = File::open(dir)?;
-    Ok((Path::new(&format!("/proc/self/fd/{}", dir.as_raw_fd())).join(name), Some(dir)))
+    Ok((short_path(&dir)?.join(name), Some(dir)))
 }
 
 impl Place for UnixPlace {

@@ -1,4 +1,4 @@
-//! A fake daemon on a Unix socket or TCP, and requests written by hand.
+//! A fake daemon on a Unix socket, a named pipe or TCP, and requests written by hand.
 
 #![allow(dead_code, reason = "each test program uses its own part")]
 #![allow(clippy::unwrap_used, reason = "a helper that fails must fail its test")]
@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use proxyfs_control::local::{self, Connected};
 use proxyfs_control::secret::Secret;
 use proxyfs_control::server::tcp::{Reach, TcpPlace};
-use proxyfs_control::server::unix::UnixPlace;
 use proxyfs_control::server::{Access, Bounds, Listener, Server};
 use proxyfs_control::testing::Fake;
 use proxyfs_control::types::names::Name;
@@ -17,12 +17,12 @@ use proxyfs_control::{Client, Control};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 
 /// The token of TCP daemons.
 pub(crate) const TOKEN: &str = "token-for-tests-0123456789";
 
-/// A daemon on a Unix socket.
+/// A daemon on a Unix socket, on Windows on a named pipe.
 pub(crate) struct Daemon {
     pub(crate) fake: Arc<Fake>,
     pub(crate) path: PathBuf,
@@ -44,11 +44,11 @@ impl Daemon {
     }
 
     pub(crate) fn client(&self) -> Client {
-        Client::unix(&self.path)
+        Client::local(&self.path)
     }
 
-    pub(crate) async fn connect(&self) -> UnixStream {
-        UnixStream::connect(&self.path).await.unwrap()
+    pub(crate) async fn connect(&self) -> Connected {
+        local::connect(&self.path).await.unwrap()
     }
 
     pub(crate) async fn ask(&self, request: &str) -> Answer {
@@ -68,7 +68,7 @@ impl Daemon {
 
 pub(crate) fn serve(path: &std::path::Path, fake: Arc<Fake>, bounds: Bounds) -> Server {
     let access = Access { bounds, ..Access::default() };
-    Server::start(Listener::Unix(UnixPlace::bind(path).unwrap()), fake, access).unwrap()
+    Server::start(Listener::local(path).unwrap(), fake, access).unwrap()
 }
 
 /// A daemon on TCP without TLS.

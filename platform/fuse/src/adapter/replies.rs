@@ -5,7 +5,7 @@ use fuser::{
     Errno, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLock,
     ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr,
 };
-use proxyfs_core::fs::{Attr, DirEntry, FileSystem};
+use proxyfs_core::fs::{Attr, DirEntry, FileSystem, NAME_BYTES_MAX, StatFs};
 
 use crate::convert::{self, XattrAnswer};
 
@@ -37,6 +37,8 @@ refuse!(
     ReplyWrite,
     ReplyXattr
 );
+#[cfg(target_os = "macos")]
+refuse!(fuser::ReplyXTimes);
 
 /// Attributes of each entry; those of `.` and `..` are bare, since the kernel skips them.
 pub(super) async fn entries_with_attrs<F: FileSystem>(fs: &F, entries: Vec<DirEntry>) -> Vec<(DirEntry, Option<Attr>)> {
@@ -62,6 +64,13 @@ pub(super) fn reply_xattr(reply: ReplyXattr, room: u32, bytes: &[u8]) {
         XattrAnswer::Bytes => reply.data(bytes),
         XattrAnswer::Refuse(errno) => reply.error(errno),
     }
+}
+
+/// Answers as statfs(2) wants it.
+pub(super) fn reply_statfs(reply: ReplyStatfs, stat: &StatFs) {
+    let room = convert::stat_blocks(stat);
+    let block = convert::STATFS_BLOCK_BYTES;
+    reply.statfs(room.blocks, room.free, room.free, room.files, room.files_free, block, NAME_BYTES_MAX as u32, block);
 }
 
 /// Attribute names in the form of listxattr(2): each ends with a zero byte.

@@ -3,20 +3,26 @@
 //! Done here and not by the protocol crate, whose unmounting goes by path alone and can hit a later mount of somebody else.
 
 use std::ffi::CString;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use fuser::{Config, Notifier, Session, SessionACL};
+use proxyfs_core::fs::FileSystem;
 use proxyfs_core::{Error, ErrorKind, Result};
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType, recvmsg, socketpair,
 };
 use rustix::process::{getegid, geteuid};
+use tracing::debug;
 
+use super::mountinfo::MountEntry;
+use crate::adapter::Adapter;
+use crate::mount::Force;
 use crate::options::MountOptions;
 
 /// The kernel's door to FUSE.
@@ -28,14 +34,8 @@ const HELPER_DIRS: [&str; 4] = ["/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin
 /// Tells the helper on which descriptor to hand over the device; it is given as standard input.
 const HELPER_SOCKET: (&str, &str) = ("_FUSE_COMMFD", "0");
 
-/// How an unmount goes about users of the mount.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Force {
-    /// Fails while somebody uses it.
-    Clean,
-    /// Takes the name away now, ends when the last user is gone.
-    Detach,
-}
+/// FUSE threads that a mount can use.
+pub(crate) const THREADS_MAX: usize = usize::MAX;
 
 /// Whether this process may mount by system call.
 pub(crate) fn is_root() -> bool {
@@ -86,6 +86,36 @@ fn attach_directly(mount_point: &Path, options: &MountOptions) -> Result<OwnedFd
 /// Opens the device as the kernel wants it.
 pub(crate) fn open_device() -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(DEVICE)
+}
+
+/// Whether each FUSE thread can have a channel of its own.
+pub(crate) fn has_clones() -> bool {
+    open_device().is_ok()
+}
+
+/// Serves the mount behind `channel` from threads of its own.
+///
+/// # Errors
+/// `Io` when the kernel does not begin as the protocol says.
+pub(crate) fn serve<F: FileSystem>(
+    channel: OwnedFd,
+    adapter: Adapter<F>,
+    acl: SessionACL,
+    config: Config,
+) -> Result<Notifier> {
+    let started = Session::from_fd(adapter, channel, acl, config).and_then(|session| {
+        let notifier = session.notifier();
+        session.spawn().map(|_threads| notifier)
+    });
+    started.map_err(|e| Error::with_source(ErrorKind::Io, "the kernel did not begin", e))
+}
+
+/// Sets the kernel's read-ahead window, which the protocol can only make smaller. Only root may.
+pub(crate) fn widen_read_ahead(mount: &MountEntry, bytes: u32) {
+    let path = format!("/sys/class/bdi/{}/read_ahead_kb", mount.device);
+    if let Err(e) = fs::write(&path, (bytes / 1024).to_string()) {
+        debug!(path, "the read-ahead window stays as it is: {e}");
+    }
 }
 
 /// Options that the kernel's FUSE itself reads.

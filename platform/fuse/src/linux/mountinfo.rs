@@ -27,6 +27,11 @@ impl MountEntry {
         self.fs_type == "fuse" || self.fs_type == "fuseblk" || self.fs_type.starts_with("fuse.")
     }
 
+    /// Whether both are the same mount.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.id == other.id && self.device == other.device
+    }
+
     /// Whether it waits for somebody to mount something on it.
     pub(crate) fn is_automount(&self) -> bool {
         self.fs_type == "autofs"

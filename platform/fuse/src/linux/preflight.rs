@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 use proxyfs_core::{Error, ErrorKind, Result};
 use tracing::warn;
 
-use super::device::{self, DEVICE, Force};
+use super::device::{self, DEVICE};
 use super::mountinfo;
+use crate::mount::Force;
 use crate::options::MountOptions;
+use crate::place;
 
 /// Where ordinary users are allowed to let others in.
 const FUSE_CONF: &str = "/etc/fuse.conf";
@@ -23,9 +25,9 @@ const FUSE_CONF: &str = "/etc/fuse.conf";
 /// `NotFound`, `NotADirectory`, `NotEmpty` and `Busy` for the mount point, `Denied` and `Config` for the machine.
 pub(crate) fn check(mount_point: &Path, options: &MountOptions) -> Result<PathBuf> {
     check_machine(options)?;
-    let mount_point = resolve(mount_point)?;
+    let mount_point = place::resolve(mount_point, is_stale)?;
     clear_stale(&mount_point)?;
-    check_directory(&mount_point, options)?;
+    place::check_directory(&mount_point, options, &[])?;
     Ok(mount_point)
 }
 
@@ -71,29 +73,6 @@ fn allows_other(conf: &str) -> bool {
     conf.lines().any(|line| line.trim() == "user_allow_other")
 }
 
-/// The path without symlinks. A dead mount answers nothing, so then only its parent is resolved.
-fn resolve(mount_point: &Path) -> Result<PathBuf> {
-    let shown = mount_point.display();
-    match mount_point.canonicalize() {
-        Ok(path) => Ok(path),
-        Err(e) if is_stale(&e) => {
-            let absolute = std::path::absolute(mount_point);
-            let split =
-                absolute.as_ref().ok().and_then(|path| Some((path.parent()?.canonicalize().ok()?, path.file_name()?)));
-            match split {
-                Some((parent, name)) => Ok(parent.join(name)),
-                None => Err(Error::with_source(ErrorKind::Io, format!("cannot resolve {shown}"), e)),
-            }
-        }
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(Error::with_source(
-            ErrorKind::NotFound,
-            format!("the mount point {shown} does not exist; create the directory first"),
-            e,
-        )),
-        Err(e) => Err(Error::with_source(ErrorKind::Io, format!("cannot resolve the mount point {shown}"), e)),
-    }
-}
-
 /// What the kernel says of a FUSE mount whose server has died.
 fn is_stale(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ENOTCONN)
@@ -133,26 +112,6 @@ fn clear_stale(mount_point: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The mount point must be a directory, and empty unless hiding its entries is wanted.
-fn check_directory(mount_point: &Path, options: &MountOptions) -> Result<()> {
-    let shown = mount_point.display();
-    let unreadable =
-        |e: io::Error| Error::with_source(ErrorKind::Denied, format!("the mount point {shown} cannot be read"), e);
-    if !fs::metadata(mount_point).map_err(unreadable)?.is_dir() {
-        return Err(Error::new(
-            ErrorKind::NotADirectory,
-            format!("the mount point {shown} is not a directory; choose a directory"),
-        ));
-    }
-    if !options.allow_non_empty && fs::read_dir(mount_point).map_err(unreadable)?.next().is_some() {
-        return Err(Error::new(
-            ErrorKind::NotEmpty,
-            format!("the mount point {shown} is not empty; choose an empty directory, or allow hiding its entries"),
-        ));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,26 +121,6 @@ mod tests {
         assert!(allows_other("# comment\n  user_allow_other \nmount_max = 1000\n"));
         assert!(!allows_other("#user_allow_other\n"));
         assert!(!allows_other(""));
-    }
-
-    #[test]
-    fn a_mount_point_must_be_an_empty_directory() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let options = MountOptions::default();
-        let kind = |path: &Path, options: &MountOptions| check_directory(path, options).map_err(|e| e.kind());
-        assert_eq!(kind(dir.path(), &options), Ok(()));
-        let file = dir.path().join("file");
-        fs::write(&file, b"").expect("a file");
-        assert_eq!(kind(&file, &options), Err(ErrorKind::NotADirectory));
-        assert_eq!(kind(dir.path(), &options), Err(ErrorKind::NotEmpty));
-        assert_eq!(kind(dir.path(), &MountOptions { allow_non_empty: true, ..options }), Ok(()));
-    }
-
-    #[test]
-    fn a_missing_mount_point_says_what_to_do() {
-        let error = resolve(Path::new("/does/not/exist")).expect_err("there is none");
-        assert_eq!(error.kind(), ErrorKind::NotFound);
-        assert!(error.to_string().contains("create the directory first"), "{error}");
     }
 
     #[test]

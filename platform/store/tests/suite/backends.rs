@@ -8,7 +8,7 @@ use proxyfs_core::store::ObjectStore;
 use proxyfs_harness::s3server::S3Server;
 use proxyfs_store::fault::FaultConfig;
 use proxyfs_store::retry::RetryPolicy;
-use proxyfs_store::url::StoreUrl;
+use proxyfs_store::url::{FileUrl, StoreUrl};
 use proxyfs_store::{Credentials, FaultStore, LocalStore, MemStore, Retry, StoreOptions, open_store};
 
 /// What a store does with a conditional put.
@@ -101,7 +101,7 @@ pub(crate) async fn flaky(_: &str) -> Option<Backend> {
 /// A local directory as users open it.
 pub(crate) async fn opened(_: &str) -> Option<Backend> {
     let dir = tempfile::tempdir().unwrap();
-    let url: StoreUrl = format!("file://{}/volume", dir.path().display()).parse().unwrap();
+    let url = StoreUrl::File(FileUrl { root: dir.path().join("volume") });
     let options = StoreOptions { create_containers: true, ..Default::default() };
     Backend::new(open_store(&url, &options).await.unwrap(), dir)
 }

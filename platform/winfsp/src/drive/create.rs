@@ -1,12 +1,15 @@
 //! Opening, creating, overwriting; cleanup, at which deletion happens.
 
+use std::sync::atomic::AtomicBool;
+
 use parking_lot::Mutex;
 use proxyfs_core::fs::{Attr, FileKind, FileSystem, OpenFlags, SetAttr, SetTime};
 
 use super::{Answer, Drive, Info, Open, Opened, Place, Target};
 use crate::ea::Ea;
-use crate::meta::{self as kept, StoredSecurity, file_attribute as fa};
+use crate::meta::{self as kept, file_attribute as fa};
 use crate::path::Path;
+use crate::security;
 use crate::status::Status;
 
 /// What a new file is to be.
@@ -16,8 +19,8 @@ pub struct CreateWish {
     pub directory: bool,
     /// File attributes.
     pub attributes: u32,
-    /// The security descriptor, with the permissions and owners that come nearest to it.
-    pub security: Option<StoredSecurity>,
+    /// The security descriptor, self-relative.
+    pub security: Option<Vec<u8>>,
     /// Extended attributes.
     pub eas: Vec<Ea>,
     /// A reparse buffer, if it is to be a reparse point from the start.
@@ -101,7 +104,11 @@ impl<F: FileSystem> Drive<F> {
     async fn create_file(&self, path: &Path, wish: &CreateWish) -> Answer<Opened> {
         let (dir, name) = self.walk_to_parent(path).await?;
         let (dir_ino, caller) = (dir.entry.attr.ino, self.caller());
-        let perm = wish.security.as_ref().map(|s| s.perm);
+        let kind = if wish.directory { FileKind::Dir } else { FileKind::File };
+        let perm = match &wish.security {
+            Some(descriptor) => Some(security::permissions(descriptor, kind, 0, &self.options.who)?),
+            None => None,
+        };
         let (attr, target) = if wish.directory {
             let attr = self.fs.mkdir(caller, dir_ino, name, perm.unwrap_or(DIR_PERM), 0).await?;
             (attr, self.open_target(&attr, true).await?)
@@ -134,8 +141,8 @@ impl<F: FileSystem> Drive<F> {
 
     /// Gives a new file what was asked for beyond its name.
     async fn dress(&self, path: &Path, attr: &Attr, name: &[u8], wish: &CreateWish, target: Target) -> Answer<Target> {
-        if let Some(security) = &wish.security {
-            self.keep_security(attr, security).await?;
+        if let Some(descriptor) = &wish.security {
+            self.keep_security(attr, descriptor.clone()).await?;
         }
         let archive = if wish.directory { 0 } else { fa::ARCHIVE };
         self.keep_attributes(attr, self.is_hidden_dot(name), wish.attributes | archive).await?;
@@ -148,6 +155,7 @@ impl<F: FileSystem> Drive<F> {
                     hidden_dot: false,
                     stream: None,
                     pinned_mtime: Mutex::default(),
+                    write_through: AtomicBool::new(false),
                 };
                 self.set_reparse(&open, path, buffer).await?;
                 Ok(open.target())
@@ -163,6 +171,7 @@ impl<F: FileSystem> Drive<F> {
             hidden_dot: self.is_hidden_dot(&place.entry.name),
             stream,
             pinned_mtime: Mutex::default(),
+            write_through: AtomicBool::new(false),
         };
         match self.info(&open).await {
             Ok(info) => Ok(Opened { open, info, path: Path::show(&place.names) }),
@@ -200,18 +209,18 @@ impl<F: FileSystem> Drive<F> {
         self.info(open).await
     }
 
-    /// Whether a file may be removed. Nothing is removed yet.
+    /// Whether a file may be removed. Nothing is removed yet. `read_only_too`: a read-only file may be.
     ///
     /// # Errors
     /// `CANNOT_DELETE` when it is read-only or the root, `DIRECTORY_NOT_EMPTY`.
-    pub async fn can_delete(&self, open: &Open) -> Answer<()> {
+    pub async fn can_delete(&self, open: &Open, read_only_too: bool) -> Answer<()> {
         let target = open.target();
         if open.stream.is_some() {
             return Ok(());
         }
         let attr = self.fs.getattr(target.ino).await?;
         let read_only = self.chosen_attributes(&attr, open.hidden_dot).await? & fa::READONLY != 0;
-        if read_only || target.ino == proxyfs_core::types::Ino::ROOT {
+        if read_only && !read_only_too || target.ino == proxyfs_core::types::Ino::ROOT {
             return Err(Status::CANNOT_DELETE);
         }
         if target.kind == FileKind::Dir && !self.fs.entries_after(target.ino, None).await?.is_empty() {
@@ -256,6 +265,7 @@ impl<F: FileSystem> Drive<F> {
 
     /// Removes the name, if it still is this file's.
     async fn delete(&self, target: Target, path: &Path) -> Answer<()> {
+        let _one = self.name_changes.lock().await;
         let (dir, name) = self.walk_to_parent(path).await?;
         let dir = dir.entry.attr.ino;
         let there = self.fs.lookup(dir, name).await?;

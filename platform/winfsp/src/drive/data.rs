@@ -1,5 +1,7 @@
 //! Reading, writing, sizes, flushing.
 
+use std::sync::atomic::Ordering;
+
 use bytes::Bytes;
 use proxyfs_core::fs::{FileKind, FileSystem, SetAttr, SetTime, WriteFlags};
 
@@ -53,7 +55,11 @@ impl<F: FileSystem> Drive<F> {
         if written > 0 {
             match &open.stream {
                 Some(attribute) => self.write_stream(target.ino, attribute, offset, &data).await?,
-                None => self.fs.write(open.handle()?, offset, data, WriteFlags::default()).await?,
+                None => {
+                    let sync = open.write_through.load(Ordering::Relaxed);
+                    let flags = WriteFlags { sync, ..WriteFlags::default() };
+                    self.fs.write(open.handle()?, offset, data, flags).await?;
+                }
             }
             self.restore_pinned(open).await?;
         }

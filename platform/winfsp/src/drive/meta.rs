@@ -1,16 +1,17 @@
 //! File attributes, times, security, Windows' extended attributes, and the volume's label and size.
 
 use bytes::Bytes;
-use proxyfs_core::fs::{Attr, FileSystem, SetAttr, SetTime};
+use proxyfs_core::fs::{Attr, FileKind, FileSystem, SetAttr, SetTime};
 use proxyfs_core::types::{Ino, Timestamp};
 
 use super::{Answer, Drive, Info, Open};
 use crate::ea::Ea;
 use crate::meta::{self as kept, StoredSecurity, file_attribute as fa};
+use crate::security;
 use crate::status::Status;
 
 /// Longest label in UTF-16 units, as WinFsp passes it.
-const LABEL_UNITS_MAX: usize = 32;
+pub(crate) const LABEL_UNITS_MAX: usize = 32;
 
 /// What is to be changed of a file's basic information; `None` leaves it alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,15 +26,6 @@ pub struct Basic {
     pub write: Option<Timestamp>,
     /// Last change of anything.
     pub change: Option<Timestamp>,
-}
-
-/// Who may do what with a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Security {
-    /// Permissions and owners.
-    pub attr: Attr,
-    /// The descriptor that was set, if permissions and owners are still those that it was set with.
-    pub descriptor: Option<Vec<u8>>,
 }
 
 /// Size and label of the volume.
@@ -77,7 +69,7 @@ impl<F: FileSystem> Drive<F> {
         let ino = open.target().ino;
         if let Some(attributes) = basic.attributes {
             let attr = self.fs.getattr(ino).await?;
-            let is_dir = attr.kind == proxyfs_core::fs::FileKind::Dir;
+            let is_dir = attr.kind == FileKind::Dir;
             if attributes & fa::DIRECTORY != 0 && !is_dir && open.stream.is_none() {
                 let info = self.info(open).await?;
                 if info.attributes & fa::DIRECTORY == 0 {
@@ -102,41 +94,43 @@ impl<F: FileSystem> Drive<F> {
         self.info(open).await
     }
 
-    /// Who may do what with an inode.
-    pub async fn security_of(&self, attr: &Attr) -> Answer<Security> {
+    /// The security descriptor of an inode: the one that was set, as long as permissions and owners are those that it was set with, or
+    /// one made of them.
+    pub async fn security_of(&self, attr: &Attr) -> Answer<Vec<u8>> {
         let value = self.kept_value(attr.ino, kept::SECURITY).await?;
         let stored = value.and_then(|v| StoredSecurity::decode(&v)).filter(|stored| stored.holds_for(attr));
-        Ok(Security { attr: *attr, descriptor: stored.map(|s| s.descriptor) })
+        let whole = stored.map(|s| s.descriptor).filter(|descriptor| security::check(descriptor).is_ok());
+        Ok(whole.unwrap_or_else(|| security::derive(attr, &self.options.who)))
     }
 
-    /// Who may do what with an open file.
-    pub async fn security(&self, open: &Open) -> Answer<Security> {
+    /// The security descriptor of an open file.
+    pub async fn security(&self, open: &Open) -> Answer<Vec<u8>> {
         let attr = self.fs.getattr(open.target().ino).await?;
         self.security_of(&attr).await
     }
 
-    /// Sets who may do what with an open file.
-    pub async fn set_security(&self, open: &Open, security: &StoredSecurity) -> Answer<()> {
+    /// Changes the `parts` ([`security::part`]) of an open file's descriptor to those of `change`. Permissions follow.
+    ///
+    /// # Errors
+    /// `INVALID_SECURITY_DESCR` and the like for a descriptor that is not whole.
+    pub async fn set_security(&self, open: &Open, parts: u32, change: &[u8]) -> Answer<()> {
         let attr = self.fs.getattr(open.target().ino).await?;
-        self.keep_security(&attr, security).await
+        let merged = security::merge(&self.security_of(&attr).await?, parts, change)?;
+        self.keep_security(&attr, merged).await
     }
 
-    pub(super) async fn keep_security(&self, attr: &Attr, security: &StoredSecurity) -> Answer<()> {
-        fn wanted<T: Copy + PartialEq>(now: T, then: T) -> Option<T> {
-            (now != then).then_some(then)
+    pub(super) async fn keep_security(&self, attr: &Attr, descriptor: Vec<u8>) -> Answer<()> {
+        security::check(&descriptor)?;
+        let perm = match attr.kind {
+            FileKind::Symlink => attr.perm,
+            kind => security::permissions(&descriptor, kind, attr.perm, &self.options.who)?,
+        };
+        let mut attr = *attr;
+        if perm != attr.perm {
+            let set = SetAttr { perm: Some(perm), ..SetAttr::default() };
+            attr = self.fs.setattr(self.caller(), attr.ino, set).await?;
         }
-        let set = SetAttr {
-            perm: wanted(attr.perm, security.perm),
-            uid: wanted(attr.uid, security.uid),
-            gid: wanted(attr.gid, security.gid),
-            ..SetAttr::default()
-        };
-        let attr = match set == SetAttr::default() {
-            true => *attr,
-            false => self.fs.setattr(self.caller(), attr.ino, set).await?,
-        };
-        // What came of them: a change of owner may have cleared a bit.
-        let stored = StoredSecurity { perm: attr.perm, uid: attr.uid, gid: attr.gid, ..security.clone() };
+        let stored = StoredSecurity { perm: attr.perm, uid: attr.uid, gid: attr.gid, descriptor };
         self.keep(attr.ino, kept::SECURITY, &stored.encode()).await
     }
 

@@ -66,6 +66,7 @@ impl<F: FileSystem> Drive<F> {
             FileKind::Symlink => self.info(open).await?.attributes & fa::DIRECTORY != 0,
             _ => false,
         };
+        let _one = self.name_changes.lock().await;
         let link = if tag == TAG_SYMLINK { Some(buffers::symlink_target(data)) } else { None };
         match link {
             Some(Ok(link)) => self.become_symlink(open, path, &link, to_dir).await,
@@ -93,6 +94,7 @@ impl<F: FileSystem> Drive<F> {
         match target.kind {
             FileKind::File | FileKind::Dir => self.keep_no_longer(target.ino, kept::REPARSE).await,
             FileKind::Symlink => {
+                let _one = self.name_changes.lock().await;
                 let to_dir = self.info(open).await?.attributes & fa::DIRECTORY != 0;
                 self.become_plain(open, path, to_dir).await
             }

@@ -36,7 +36,10 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let options = DriveOptions { uid: 1000, gid: 100, ..DriveOptions::default() };
+        let options = DriveOptions {
+            who: Identity { uid: 1000, gid: 100, ..DriveOptions::default().who },
+            ..DriveOptions::default()
+        };
         Self { drive: Drive::new(Arc::new(Model::default()), options) }
     }
 
@@ -47,12 +50,12 @@ impl World {
     fn make(&self, at: &str, content: &str) {
         let made = self.create(at, &CreateWish::default()).unwrap();
         self.write(&made.open, 0, content);
-        now(self.drive.close(made.open));
+        now(self.drive.close(&made.open));
     }
 
     fn mkdir(&self, at: &str) {
         let made = self.create(at, &CreateWish { directory: true, ..CreateWish::default() }).unwrap();
-        now(self.drive.close(made.open));
+        now(self.drive.close(&made.open));
     }
 
     fn open(&self, at: &str) -> Answer<Opened> {
@@ -61,7 +64,7 @@ impl World {
 
     fn info(&self, at: &str) -> Answer<Info> {
         let opened = self.open(at)?;
-        now(self.drive.close(opened.open));
+        now(self.drive.close(&opened.open));
         Ok(opened.info)
     }
 
@@ -73,7 +76,7 @@ impl World {
     fn content(&self, at: &str) -> Answer<String> {
         let opened = self.open(at)?;
         let content = self.read(&opened.open);
-        now(self.drive.close(opened.open));
+        now(self.drive.close(&opened.open));
         Ok(content)
     }
 
@@ -83,9 +86,10 @@ impl World {
     }
 
     fn rename(&self, from: &str, to: &str, replace: bool) -> Answer<()> {
+        let replace = if replace { Replace::Yes } else { Replace::No };
         let opened = self.open(from)?;
         let done = now(self.drive.rename(&opened.open, &path(from), &path(to), replace));
-        now(self.drive.close(opened.open));
+        now(self.drive.close(&opened.open));
         done
     }
 
@@ -96,7 +100,7 @@ impl World {
             let marker = names.last().map(|n| units(n));
             let page = now(self.drive.list(&opened.open, marker.as_deref())).unwrap();
             if page.is_empty() {
-                now(self.drive.close(opened.open));
+                now(self.drive.close(&opened.open));
                 return names;
             }
             names.extend(page.iter().map(|e| text(&e.name)));
@@ -142,13 +146,13 @@ fn the_save_dance_of_an_office_program_keeps_both_files_whole() {
     world.rename("\\report.docx", "\\~WRL0002.tmp", false).unwrap();
     world.rename("\\~WRD0001.tmp", "\\report.docx", false).unwrap();
     let old = world.open("\\~WRL0002.tmp").unwrap();
-    now(world.drive.can_delete(&old.open)).unwrap();
+    now(world.drive.can_delete(&old.open, false)).unwrap();
     now(world.drive.cleanup(&old.open, Some(&path("\\~WRL0002.tmp")), DELETE));
-    now(world.drive.close(old.open));
+    now(world.drive.close(&old.open));
     assert_eq!(world.content("\\report.docx").unwrap(), "new");
     assert_eq!(world.read(&reader.open), "old", "who has it open keeps it");
     assert_eq!(world.names("\\"), ["report.docx"]);
-    now(world.drive.close(reader.open));
+    now(world.drive.close(&reader.open));
 }
 
 #[test]
@@ -161,7 +165,7 @@ fn a_rename_onto_an_open_file_replaces_it_and_its_readers_keep_the_old_one() {
     world.rename("\\a", "\\b", true).unwrap();
     assert_eq!(world.content("\\b").unwrap(), "one");
     assert_eq!(world.read(&reader.open), "two");
-    now(world.drive.close(reader.open));
+    now(world.drive.close(&reader.open));
     world.mkdir("\\dir");
     world.mkdir("\\other");
     assert_eq!(world.rename("\\b", "\\dir", true), Err(Status::ACCESS_DENIED));
@@ -196,8 +200,8 @@ fn read_only_files_and_full_directories_are_not_deleted() {
         ("\\", Err(Status::CANNOT_DELETE)),
     ] {
         let opened = world.open(at).unwrap();
-        assert_eq!(now(world.drive.can_delete(&opened.open)), expected, "{at}");
-        now(world.drive.close(opened.open));
+        assert_eq!(now(world.drive.can_delete(&opened.open, false)), expected, "{at}");
+        now(world.drive.close(&opened.open));
     }
     world.make("\\x", "");
     assert_eq!(world.rename("\\x", "\\ro", true), Err(Status::ACCESS_DENIED));
@@ -215,7 +219,7 @@ fn a_deleted_name_that_is_another_files_by_now_stays() {
     now(world.drive.cleanup(&first.open, Some(&path("\\moved")), DELETE));
     assert_eq!(world.names("\\"), ["a"]);
     assert_eq!(world.read(&first.open), "first");
-    now(world.drive.close(first.open));
+    now(world.drive.close(&first.open));
 }
 
 #[test]
@@ -459,20 +463,28 @@ fn other_reparse_points_are_kept_as_they_are() {
 
 #[test]
 fn a_descriptor_holds_until_permissions_change_elsewhere() {
-    use crate::meta::StoredSecurity;
+    use crate::security::{derive, part};
     let world = World::new();
-    let wanted = StoredSecurity { perm: 0o640, uid: 7, gid: 8, descriptor: b"descriptor".to_vec() };
-    let wish = CreateWish { security: Some(wanted.clone()), ..CreateWish::default() };
+    let who = &world.drive.options.who;
+    let of = |perm| {
+        let attr = now(world.drive.fs.getattr(Ino::ROOT)).unwrap();
+        derive(&Attr { perm, kind: FileKind::File, ..attr }, who)
+    };
+    let wish = CreateWish { security: Some(of(0o640)), ..CreateWish::default() };
     let f = world.create("\\f", &wish).unwrap().open;
-    let security = now(world.drive.security(&f)).unwrap();
-    assert_eq!(security.descriptor.as_deref(), Some(&b"descriptor"[..]));
-    assert_eq!((security.attr.perm, security.attr.uid, security.attr.gid), (0o640, 7, 8));
-    let chmod = proxyfs_core::fs::SetAttr { perm: Some(0o600), ..Default::default() };
+    let perm = || now(world.drive.fs.getattr(f.target().ino)).unwrap().perm;
+    assert_eq!(now(world.drive.security(&f)).unwrap(), of(0o640));
+    assert_eq!(perm(), 0o640);
+    let chmod = proxyfs_core::fs::SetAttr { perm: Some(0o751), ..Default::default() };
     now(world.drive.file_system().setattr(Caller::default(), f.target().ino, chmod)).unwrap();
-    assert_eq!(now(world.drive.security(&f)).unwrap().descriptor, None);
-    now(world.drive.set_security(&f, &wanted)).unwrap();
-    let security = now(world.drive.security(&f)).unwrap();
-    assert_eq!((security.attr.perm, security.descriptor.is_some()), (0o640, true));
+    assert_ne!(now(world.drive.security(&f)).unwrap(), of(0o640));
+    now(world.drive.set_security(&f, part::DACL, &of(0o600))).unwrap();
+    assert_eq!(perm(), 0o711, "execution is not Windows' to decide");
+    let changed = now(world.drive.security(&f)).unwrap();
+    now(world.drive.close(&f));
+    let again = world.open("\\f").unwrap().open;
+    assert_eq!(now(world.drive.security(&again)).unwrap(), changed);
+    assert_eq!(now(world.drive.set_security(&again, part::DACL, b"nonsense")), Err(Status::INVALID_SECURITY_DESCR));
 }
 
 #[test]
@@ -494,4 +506,62 @@ fn an_exchange_elsewhere_does_not_confuse_an_open_file() {
     let swap = RenameMode::Exchange;
     now(world.drive.file_system().rename(Caller::default(), Ino::ROOT, b"a", Ino::ROOT, b"b", swap)).unwrap();
     assert_eq!((world.read(&a), world.content("\\a").unwrap()), ("one".to_owned(), "two".to_owned()));
+}
+
+#[test]
+fn changes_elsewhere_are_told_by_path() {
+    use proxyfs_core::changes::{Change, Changes};
+    let world = World::new();
+    world.mkdir("\\dir");
+    world.mkdir("\\dir\\sub");
+    world.make("\\dir\\sub\\a:b".replace(':', "\u{f03a}").as_str(), "x");
+    let ino = |at: &str| now(world.drive.walk(&path(at))).unwrap().entry.attr.ino;
+    let (sub, file) = (ino("\\dir\\sub"), ino("\\dir\\sub\\a\u{f03a}b"));
+    let open_at = move |ino: Ino| if ino == file { vec![units("\\open\\here")] } else { Vec::new() };
+    let entry = |parent, name: &str| Change::Entry { parent, name: Bytes::copy_from_slice(name.as_bytes()) };
+    let told = |changes: &Changes| -> Vec<(String, Happened)> {
+        let notices = now(world.drive.notices(changes, &open_at));
+        notices.into_iter().map(|notice| (text(&notice.path), notice.happened)).collect()
+    };
+    let listed = Changes::Listed(vec![
+        entry(sub, "a:b"),
+        entry(sub, "gone"),
+        entry(Ino::ROOT, "dir"),
+        Change::Content(file),
+        Change::Attributes(sub),
+    ]);
+    let at = |path: &str, happened| (path.to_owned(), happened);
+    assert_eq!(
+        told(&listed),
+        [
+            at("\\dir\\sub\\a\u{f03a}b", Happened::FileAdded),
+            at("\\dir\\sub\\gone", Happened::Removed),
+            at("\\dir", Happened::DirAdded),
+            at("\\open\\here", Happened::Changed),
+        ]
+    );
+    let everything = Changes::Everything { names: vec![Bytes::from_static(b"dir")], open: vec![file] };
+    let expected =
+        [at("\\", Happened::Changed), at("\\dir", Happened::DirAdded), at("\\open\\here", Happened::Changed)];
+    assert_eq!(told(&everything), expected);
+}
+
+#[test]
+fn read_only_files_are_replaced_and_deleted_when_that_is_to_be_ignored() {
+    let world = World::new();
+    for name in ["\\a", "\\b"] {
+        world.make(name, name);
+        let opened = world.open(name).unwrap();
+        let basic = Basic { attributes: Some(fa::READONLY), ..Basic::default() };
+        now(world.drive.set_basic(&opened.open, basic)).unwrap();
+        now(world.drive.close(&opened.open));
+    }
+    let opened = world.open("\\a").unwrap();
+    let rename = |replace| now(world.drive.rename(&opened.open, &path("\\a"), &path("\\b"), replace));
+    assert_eq!(rename(Replace::Yes), Err(Status::ACCESS_DENIED));
+    assert_eq!(rename(Replace::ReadOnlyToo), Ok(()));
+    assert_eq!(now(world.drive.can_delete(&opened.open, false)), Err(Status::CANNOT_DELETE));
+    assert_eq!(now(world.drive.can_delete(&opened.open, true)), Ok(()));
+    now(world.drive.close(&opened.open));
+    assert_eq!(world.content("\\b").unwrap(), "\\a");
 }

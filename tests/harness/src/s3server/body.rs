@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -42,8 +41,28 @@ pub(super) fn of_file(path: &Path, first: u64, len: u64) -> io::Result<Streaming
 fn read_piece(file: &File, at: u64, len: u64) -> io::Result<Bytes> {
     // Fits: bounded by a constant.
     let mut piece = vec![0; len as usize];
-    file.read_exact_at(&mut piece, at)?;
+    read_exact_at(file, &mut piece, at)?;
     Ok(piece.into())
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, piece: &mut [u8], at: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, piece, at)
+}
+
+/// Windows reads as much as it likes at once. The file's own position moves, which nobody uses.
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut piece: &mut [u8], mut at: u64) -> io::Result<()> {
+    while !piece.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, piece, at)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => {
+                piece = &mut piece[n..];
+                at += n as u64;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A body whose bytes are counted as those of a get, if it is the answer to one.

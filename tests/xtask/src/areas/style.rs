@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{licences, minutes, rules};
+use super::{licences, minutes, rules, workflows};
 use crate::prerequisites as pre;
 use crate::session::Session;
 use crate::tally::Tally;
@@ -24,6 +24,7 @@ const EXCLUDED: &str = "proxyfs-tray";
 pub(crate) fn run(session: &Session) -> Result<Tally> {
     let mut tally = rules::check(session)?;
     tally.add(licences::check(session)?);
+    tally.add(workflows::check(session)?);
     tally.add(session.check("cargo fmt --check", session.cargo().args(["fmt", "--all", "--check"]), FMT_LIMIT)?);
     tally.add(clippy(session)?);
     tally.add(deny(session)?);

@@ -98,7 +98,7 @@ pub(crate) async fn run(cx: &Context, args: &Create) -> Outcome {
 /// Makes the mount point and checks that a mount is possible there: no volume is made for a drive that cannot be.
 async fn prepare(name: &str, dir: &Path, options: &Given) -> Outcome<KeptMount> {
     let subject = format!("volume {name}");
-    let mount_point = std::path::absolute(dir).map_err(|e| Failure::io("mount", &subject, &e))?;
+    let mount_point = crate::sys::absolute_place(dir).map_err(|e| Failure::io("mount", &subject, &e))?;
     make_mount_point(&mount_point)?;
     check_place(&subject, &mount_point, &Settings::with(options)?).await?;
     Ok(KeptMount { mount_point, read_only: false, options: Given::new() })

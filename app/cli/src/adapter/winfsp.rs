@@ -1,0 +1,55 @@
+//! Shows volumes with WinFsp: at a drive letter, in a directory, or as `\\server\share`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use proxyfs_core::format::volume::CaseRule;
+use proxyfs_core::volume::Volume;
+use proxyfs_core::{Error, ErrorKind, Result};
+use proxyfs_winfsp::{CachePolicy, MountOptions, MountPoint, Presentation};
+pub(crate) use proxyfs_winfsp::{Mounted, UnmountKind};
+use tokio::runtime::Handle;
+
+use super::FOLLOWER_TTL;
+use crate::options::Settings;
+
+/// Checks that a mount is possible; blocks shortly.
+pub(crate) fn check(mount_point: &Path, settings: &Settings) -> Result<()> {
+    proxyfs_winfsp::check(&place(mount_point)?, &options("proxyfs", settings))
+}
+
+/// Mounts; blocks shortly.
+pub(crate) fn mount(
+    volume: &Volume,
+    label: &str,
+    mount_point: &Path,
+    settings: &Settings,
+    runtime: &Handle,
+) -> Result<Mounted> {
+    let mut options = options(settings.volume_name.as_deref().unwrap_or(label), settings);
+    options.case_insensitive = volume.meta().case == CaseRule::Insensitive;
+    // One that has no name of its own is known by its store's URL, which says too much for a label.
+    if settings.volume_name.is_none() && label.contains("://") {
+        options.name = "ProxyFS".to_owned();
+    }
+    proxyfs_winfsp::mount(Arc::new(volume.clone()), &place(mount_point)?, options, runtime)
+}
+
+fn place(mount_point: &Path) -> Result<MountPoint> {
+    let text = mount_point.to_str().ok_or_else(|| {
+        let why = format!("{} is no valid Unicode: choose another place", mount_point.display());
+        Error::new(ErrorKind::InvalidArgument, why)
+    })?;
+    text.parse()
+}
+
+fn options(name: &str, settings: &Settings) -> MountOptions {
+    let read_only = settings.volume.read_only;
+    MountOptions {
+        name: name.to_owned(),
+        presentation: if settings.local { Presentation::LocalDisk } else { Presentation::Network },
+        read_only,
+        cache: if read_only { CachePolicy::Follower { ttl: FOLLOWER_TTL } } else { CachePolicy::SoleWriter },
+        ..MountOptions::default()
+    }
+}
