@@ -321,16 +321,13 @@ impl<F: FileSystem> Drive<F> {
             if target.starts_with(b"/") {
                 dir = Ino::ROOT;
             }
-            let mut parts = target.split(|b| *b == b'/').filter(|p| !p.is_empty()).peekable();
-            if parts.peek().is_none() {
-                return true;
-            }
+            let parts: Vec<&[u8]> = target.split(|b| *b == b'/').filter(|p| !p.is_empty()).collect();
             let mut again = None;
-            while let Some(part) = parts.next() {
+            for (at, part) in parts.iter().enumerate() {
                 match self.fs.lookup(dir, part).await {
                     Ok(attr) if attr.kind == FileKind::Dir => dir = attr.ino,
                     // A symlink on the way would have to be followed with the rest of the path: it is taken for a file.
-                    Ok(attr) if attr.kind == FileKind::Symlink && parts.peek().is_none() => again = Some(attr.ino),
+                    Ok(attr) if attr.kind == FileKind::Symlink && at + 1 == parts.len() => again = Some(attr.ino),
                     _ => return false,
                 }
             }

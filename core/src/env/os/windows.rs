@@ -87,9 +87,9 @@ pub(super) fn sync_names(dir: &Path) -> io::Result<()> {
 
 /// Refused for what it is, rather than failed.
 fn cannot_flush_directories(error: &io::Error) -> bool {
-    /// ERROR_INVALID_FUNCTION and ERROR_INVALID_HANDLE, which stand for file systems and servers without such a call.
-    const NO_SUCH_CALL: [i32; 2] = [1, 6];
-    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported)
+    /// ERROR_INVALID_FUNCTION, ERROR_INVALID_HANDLE and ERROR_NOT_SUPPORTED: file systems and servers without such a call.
+    const NO_SUCH_CALL: [i32; 3] = [1, 6, 50];
+    error.kind() == io::ErrorKind::PermissionDenied
         || error.raw_os_error().is_some_and(|code| NO_SUCH_CALL.contains(&code))
 }
 
