@@ -37,12 +37,11 @@ pub(crate) fn runtime() -> &'static Runtime {
 /// A volume on a local directory.
 pub(crate) struct OnDisk {
     pub(crate) dir: TempDir,
-    pub(crate) case: CaseRule,
 }
 
 impl OnDisk {
     pub(crate) fn new(case: CaseRule) -> Self {
-        let on_disk = Self { dir: TempDir::new().expect("a directory"), case };
+        let on_disk = Self { dir: TempDir::new().expect("a directory") };
         let (store, env) = (on_disk.store(), on_disk.env());
         let spec = VolumeSpec { case, ..VolumeSpec::new("test") };
         let creating = create_volume(&store, spec, &*env.clock, &*env.rng, None, STORE_TIMEOUT);
@@ -51,7 +50,9 @@ impl OnDisk {
     }
 
     fn store(&self) -> Arc<dyn ObjectStore> {
-        Arc::new(LocalStore::new(self.dir.path().join("store"), true))
+        let store = self.dir.path().join("store");
+        std::fs::create_dir_all(&store).expect("a store directory");
+        Arc::new(LocalStore::new(store, true))
     }
 
     fn env(&self) -> Env {
