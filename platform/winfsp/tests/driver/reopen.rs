@@ -51,6 +51,7 @@ fn what_windows_made_is_there_for_the_engine_after_a_restart() {
     let (mounted, device) = mount_fs(Arc::new(volume.clone()), own_options(&volume));
     furnish(&device);
     assert_eq!(runtime().block_on(mounted.unmount(PATIENCE)).unwrap(), UnmountKind::Clean);
+    drop(mounted);
     let before = runtime().block_on(snapshot(&volume)).unwrap();
     OnDisk::close(volume);
 
@@ -85,6 +86,7 @@ fn what_windows_made_is_there_for_windows_after_a_restart() {
     let (mounted, device) = mount_fs(Arc::new(volume.clone()), own_options(&volume));
     furnish(&device);
     runtime().block_on(mounted.unmount(PATIENCE)).unwrap();
+    drop(mounted);
     OnDisk::close(volume);
 
     let volume = on_disk.open();
@@ -105,6 +107,7 @@ fn what_windows_made_is_there_for_windows_after_a_restart() {
     linked.close().unwrap();
     assert_eq!(device.volume().unwrap().2, "Holidays");
     runtime().block_on(mounted.unmount(PATIENCE)).unwrap();
+    drop(mounted);
     OnDisk::close(volume);
 }
 
