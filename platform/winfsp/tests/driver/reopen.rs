@@ -57,7 +57,8 @@ fn what_windows_made_is_there_for_the_engine_after_a_restart() {
 
     let volume = on_disk.open();
     let after = runtime().block_on(snapshot(&volume)).unwrap();
-    let differences = diff(&before, &after);
+    // Taking the first picture was an access itself; the creation time is looked at below.
+    let differences = diff(&before.without_lazy_times(), &after.without_lazy_times());
     assert!(differences.is_empty(), "{differences:#?}");
     runtime().block_on(async {
         let dir = volume.lookup(Ino::ROOT, b"Dir").await.unwrap();
