@@ -30,7 +30,7 @@ const fn hook(name: &'static str, function: *const ()) -> Hook {
 }
 
 /// All of them.
-pub(crate) static ALL: [Hook; 8] = [
+pub(crate) static ALL: [Hook; 9] = [
     hook("CreateFileW", create_file as *const ()),
     hook("DeviceIoControl", device_io_control as *const ()),
     hook("DefineDosDeviceW", define_dos_device as *const ()),
@@ -39,6 +39,7 @@ pub(crate) static ALL: [Hook; 8] = [
     hook("StartServiceW", start_service as *const ()),
     hook("QueryServiceConfigW", query_service_config as *const ()),
     hook("CloseServiceHandle", close_service_handle as *const ()),
+    hook("CreatePrivateObjectSecurity", crate::inherit::create_private_object_security as *const ()),
 ];
 
 /// Where the library opens devices.

@@ -10,6 +10,8 @@
 //! order Cleanup then Close, Overwrite after a create that says so, following reparse points that the library resolves, pattern matching of
 //! listings, cancellation of requests that no thread has taken.
 //!
+//! Played besides, since Wine answers it with a stand-in that no program can read: the descriptor of a new file (`inherit`).
+//!
 //! Not played: caching of data and information, oplocks, byte-range locks, memory-mapped files, the timing of Cleanup and Close, the
 //! I/O manager's own path checks. What depends on them cannot be shown here.
 
@@ -17,6 +19,7 @@
 
 mod device;
 mod hooks;
+mod inherit;
 mod install;
 mod nodes;
 mod opened;

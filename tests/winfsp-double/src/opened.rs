@@ -12,6 +12,9 @@ use crate::status::{self, Status};
 
 /// Reparse points that are followed one after the other.
 const REPARSE_MAX: usize = 31;
+const IO_REPARSE: u32 = 0;
+const TAG_SYMLINK: u32 = 0xa000_000c;
+const SYMLINK_RELATIVE: u32 = 1;
 const SUPERSEDED: u32 = 0;
 const OVERWRITTEN: u32 = 3;
 const READ_ONLY: u32 = 0x1;
@@ -104,12 +107,9 @@ impl Device {
             if answer.status() != status::REPARSE {
                 return self.opened(&name, how, &answer);
             }
-            if answer.information() != 0 {
-                return Err(status::REPARSE);
-            }
             // SAFETY: an answer of this status has this field.
             let target = answer.part(unsafe { answer.get().Rsp.Create.Reparse.Buffer });
-            name = from_utf16(&target);
+            name = resolved(answer.information(), &target).ok_or(status::REPARSE)?;
         }
         Err(status::STOPPED_ON_SYMLINK)
     }
@@ -198,6 +198,20 @@ impl Device {
     /// The library's status.
     pub fn flush(self: &Arc<Self>) -> Result<(), Status> {
         self.call(Request::new(kind::FLUSH, None)).map(drop)
+    }
+}
+
+/// The path on this volume that the library has resolved reparse points to, as a name (IO_REPARSE) or as a relative symlink from the
+/// volume's root; `None` for what leads elsewhere or is of a tag that somebody else has to understand.
+fn resolved(tag: u32, buffer: &[u8]) -> Option<String> {
+    match tag {
+        IO_REPARSE => Some(from_utf16(buffer)),
+        TAG_SYMLINK => {
+            let flags = u32::from_le_bytes(*buffer.get(16..)?.first_chunk()?);
+            let len = usize::from(u16::from_le_bytes(*buffer.get(10..)?.first_chunk()?));
+            (flags & SYMLINK_RELATIVE != 0).then(|| buffer.get(20..20 + len).map(from_utf16)).flatten()
+        }
+        _ => None,
     }
 }
 

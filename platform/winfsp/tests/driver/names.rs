@@ -127,9 +127,11 @@ cases! {
         assert!(!w.list("\\").iter().any(|e| e.name == "." || e.name == ".."));
     }
 
-    names_that_begin_with_a_full_stop_are_hidden(w) {
-        w.make("\\.profile", "x");
+    names_that_begin_with_a_full_stop_are_hidden_if_windows_did_not_make_them(w) {
+        w.unix_file(b".profile");
         w.make("\\plain", "x");
+        w.make("\\.mine", "x");
+        assert_eq!(w.info("\\.mine").attributes & 0x2, 0, "its maker did not ask for it");
         assert_eq!(w.info("\\.profile").attributes & 0x2, 0x2);
         assert_eq!(w.info("\\plain").attributes & 0x2, 0);
     }

@@ -14,10 +14,10 @@ cases! {
         assert_eq!(w.content("\\f"), Ok("main".to_owned()));
     }
 
-    a_stream_of_a_file_that_is_missing_makes_the_file(w) {
-        w.make("\\f:s", "x");
-        assert_eq!(w.content("\\f"), Ok(String::new()));
-        assert_eq!(w.content("\\f:s"), Ok("x".to_owned()));
+    a_stream_of_a_file_that_is_missing_is_refused_by_the_library(w) {
+        let how = Create { disposition: disposition::CREATE, options: option::NON_DIRECTORY, ..Create::default() };
+        assert_eq!(status(w.create("\\f:s", how)), Status::OBJECT_NAME_NOT_FOUND);
+        assert!(w.names("\\").is_empty());
     }
 
     streams_are_listed_with_the_files_own_content_first(w) {

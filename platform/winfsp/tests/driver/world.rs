@@ -14,7 +14,7 @@ use proxyfs_core::volume::{Volume, VolumeSpec, create_volume};
 use proxyfs_harness::model::Model;
 use proxyfs_store::local::LocalStore;
 use proxyfs_winfsp::{Identity, MountOptions, MountPoint, Mounted, Status, UnmountKind, mount};
-use proxyfs_winfsp_double::{Create, Device, Entry, Opened, disposition, install, option};
+use proxyfs_winfsp_double::{Create, Device, Entry, Opened, disposition, install, option, right};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -37,12 +37,11 @@ pub(crate) fn runtime() -> &'static Runtime {
 /// A volume on a local directory.
 pub(crate) struct OnDisk {
     pub(crate) dir: TempDir,
-    pub(crate) case: CaseRule,
 }
 
 impl OnDisk {
     pub(crate) fn new(case: CaseRule) -> Self {
-        let on_disk = Self { dir: TempDir::new().expect("a directory"), case };
+        let on_disk = Self { dir: TempDir::new().expect("a directory") };
         let (store, env) = (on_disk.store(), on_disk.env());
         let spec = VolumeSpec { case, ..VolumeSpec::new("test") };
         let creating = create_volume(&store, spec, &*env.clock, &*env.rng, None, STORE_TIMEOUT);
@@ -51,7 +50,9 @@ impl OnDisk {
     }
 
     fn store(&self) -> Arc<dyn ObjectStore> {
-        Arc::new(LocalStore::new(self.dir.path().join("store"), true))
+        let store = self.dir.path().join("store");
+        std::fs::create_dir_all(&store).expect("a store directory");
+        Arc::new(LocalStore::new(store, true))
     }
 
     fn env(&self) -> Env {
@@ -200,14 +201,16 @@ impl World {
 
     /// How a file is.
     pub(crate) fn info(&self, name: &str) -> winfsp_info::Info {
-        let file = self.open(name);
+        // A read-only file cannot be opened for writing.
+        let how = Create { access: right::READ, ..Create::default() };
+        let file = self.device.create(name, &how).unwrap_or_else(|status| panic!("{name}: {}", Status(status)));
         let info = file.query().expect("queried");
         file.close().expect("closed");
         winfsp_info::Info::of(&info)
     }
 
     pub(crate) fn exists(&self, name: &str) -> bool {
-        match self.try_open(name) {
+        match self.device.create(name, &Create { access: right::READ, ..Create::default() }) {
             Ok(file) => {
                 file.close().expect("closed");
                 true
