@@ -1,6 +1,7 @@
 //! What changed without Windows' doing, as Windows is to hear of it: by paths.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use proxyfs_core::changes::{Change, Changes};
 use proxyfs_core::fs::{FileKind, FileSystem};
@@ -78,13 +79,12 @@ impl<F: FileSystem> Drive<F> {
         open_at: &(dyn Fn(Ino) -> Vec<Vec<u16>> + Sync),
         known: &mut HashMap<Ino, Option<Vec<u16>>>,
     ) -> Option<Notice> {
-        if !known.contains_key(&parent) {
-            let open = open_at(parent).into_iter().next();
-            let path = match open {
+        if let Entry::Vacant(unknown) = known.entry(parent) {
+            let path = match open_at(parent).into_iter().next() {
                 Some(path) => Some(path),
                 None => self.path_of_dir(parent).await.ok().flatten(),
             };
-            known.insert(parent, path);
+            unknown.insert(path);
         }
         let mut path = known.get(&parent).cloned().flatten()?;
         if path != [BACKSLASH] {
