@@ -231,6 +231,18 @@ impl Mounted {
         }
     }
 
+    /// Unmounts if no program has a file open. Whether it has ended, now or before. A file that is opened in the very moment
+    /// is cut off, as the driver cannot be asked to let nobody in and leave the others alone.
+    ///
+    /// # Errors
+    /// When a thread fails.
+    pub async fn try_unmount(&self) -> Result<bool> {
+        if !self.has_ended() && self.open_files() > 0 {
+            return Ok(false);
+        }
+        self.unmount(Duration::ZERO).await.map(|_| true)
+    }
+
     /// Unmounts. The place is gone at once; open files are waited for up to `patience`, then cut off.
     ///
     /// On return the mount has ended. Already unmounted is fine.
