@@ -18,7 +18,7 @@ pub struct Sid(Vec<u8>);
 impl Sid {
     /// One of an authority and its sub-authorities.
     #[must_use]
-    fn new(authority: u8, subs: &[u32]) -> Self {
+    pub(crate) fn new(authority: u8, subs: &[u32]) -> Self {
         let count = u8::try_from(subs.len().min(SUB_AUTHORITIES_MAX)).unwrap_or_default();
         let mut bytes = vec![1, count, 0, 0, 0, 0, 0, authority];
         for sub in subs.iter().take(SUB_AUTHORITIES_MAX) {

@@ -1,6 +1,7 @@
 //! What changed without Windows' doing, as Windows is to hear of it: by paths.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use proxyfs_core::changes::{Change, Changes};
 use proxyfs_core::fs::{FileKind, FileSystem};
@@ -78,13 +79,13 @@ impl<F: FileSystem> Drive<F> {
         open_at: &(dyn Fn(Ino) -> Vec<Vec<u16>> + Sync),
         known: &mut HashMap<Ino, Option<Vec<u16>>>,
     ) -> Option<Notice> {
-        if !known.contains_key(&parent) {
+        if let Entry::Vacant(vacant) = known.entry(parent) {
             let open = open_at(parent).into_iter().next();
             let path = match open {
                 Some(path) => Some(path),
                 None => self.path_of_dir(parent).await.ok().flatten(),
             };
-            known.insert(parent, path);
+            vacant.insert(path);
         }
         let mut path = known.get(&parent).cloned().flatten()?;
         if path != [BACKSLASH] {
