@@ -31,6 +31,7 @@ const NOTIFY: u8 = b'n';
 static DEVICES: Mutex<Vec<Arc<Device>>> = Mutex::new(Vec::new());
 
 thread_local! {
+    #[allow(clippy::missing_const_for_thread_local, reason = "it is const; clippy does not see that on every target")]
     static LAST: std::cell::RefCell<Option<Arc<Device>>> = const { std::cell::RefCell::new(None) };
 }
 

@@ -139,7 +139,6 @@ unsafe extern "system" fn create_file(
 type Control =
     unsafe extern "system" fn(Handle, u32, *const c_void, u32, *mut c_void, u32, *mut u32, *mut c_void) -> i32;
 
-#[expect(clippy::too_many_arguments, reason = "as Windows declares it")]
 unsafe extern "system" fn device_io_control(
     handle: Handle,
     code: u32,

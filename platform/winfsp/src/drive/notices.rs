@@ -79,12 +79,13 @@ impl<F: FileSystem> Drive<F> {
         open_at: &(dyn Fn(Ino) -> Vec<Vec<u16>> + Sync),
         known: &mut HashMap<Ino, Option<Vec<u16>>>,
     ) -> Option<Notice> {
-        if let Entry::Vacant(unknown) = known.entry(parent) {
-            let path = match open_at(parent).into_iter().next() {
+        if let Entry::Vacant(vacant) = known.entry(parent) {
+            let open = open_at(parent).into_iter().next();
+            let path = match open {
                 Some(path) => Some(path),
                 None => self.path_of_dir(parent).await.ok().flatten(),
             };
-            unknown.insert(path);
+            vacant.insert(path);
         }
         let mut path = known.get(&parent).cloned().flatten()?;
         if path != [BACKSLASH] {

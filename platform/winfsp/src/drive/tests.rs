@@ -478,7 +478,7 @@ fn a_descriptor_holds_until_permissions_change_elsewhere() {
     let chmod = proxyfs_core::fs::SetAttr { perm: Some(0o751), ..Default::default() };
     now(world.drive.file_system().setattr(Caller::default(), f.target().ino, chmod)).unwrap();
     assert_ne!(now(world.drive.security(&f)).unwrap(), of(0o640));
-    now(world.drive.set_security(&f, part::DACL, &of(0o600))).unwrap();
+    now(world.drive.set_security(&f, part::OWNER | part::GROUP | part::DACL, &of(0o600))).unwrap();
     assert_eq!(perm(), 0o711, "execution is not Windows' to decide");
     let changed = now(world.drive.security(&f)).unwrap();
     now(world.drive.close(&f));

@@ -50,6 +50,7 @@ pub fn check(point: &MountPoint, options: &MountOptions) -> Result<()> {
 /// # Errors
 /// `InvalidArgument`, `Busy`, `NotFound` when the place is unfit, `Config` when WinFsp is missing, `Io` when Windows refuses. Each
 /// says what to do.
+#[expect(clippy::needless_pass_by_value, reason = "as the FUSE adapter's, which keeps them")]
 pub fn mount<F: FileSystem>(
     fs: Arc<F>,
     point: &MountPoint,

@@ -51,6 +51,7 @@ struct Current {
 }
 
 thread_local! {
+    #[allow(clippy::missing_const_for_thread_local, reason = "it is const; clippy does not see that on every target")]
     static CURRENT: Cell<Current> = const { Cell::new(Current { hint: 0, ignores_read_only: false }) };
 }
 

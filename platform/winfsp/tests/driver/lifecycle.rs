@@ -149,7 +149,7 @@ fn the_debug_log_has_requests_in_it() {
     let path = dir.path().join("debug.log");
     let own = MountOptions { debug_log: Some(path.clone()), ..options(false) };
     let (mounted, device) = mounted_at(&MountPoint::Drive('X'), own);
-    device.create("\\", &Create::default()).map(|root| root.close()).unwrap().unwrap();
+    device.create("\\", &Create::default()).map(proxyfs_winfsp_double::Opened::close).unwrap().unwrap();
     runtime().block_on(mounted.unmount(PATIENCE)).unwrap();
     let log = std::fs::read(&path).unwrap();
     let log = String::from_utf8_lossy(&log);

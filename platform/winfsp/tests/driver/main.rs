@@ -3,7 +3,7 @@
 //! Cases are written from WinFsp's and Microsoft's documents, by subject. Each runs over the reference model, with names that differ by
 //! case, and over the engine on a local directory, with names that do not. What the double cannot show stands in docs/PLATFORMS.md.
 #![cfg(windows)]
-#![allow(missing_docs, reason = "a test program")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::needless_pass_by_value, reason = "a test program")]
 
 mod attributes;
 mod cases;

@@ -317,7 +317,7 @@ fn sequences(world: fn() -> World, seeds: std::ops::Range<u64>) {
         assert!(differences.is_empty(), "seed {seed}: {differences:#?}");
         run(world, |_| ());
     }
-    println!("{compared} operations compared, {succeeded} of which succeeded");
+    eprintln!("{compared} operations compared, {succeeded} of which succeeded");
     assert!(compared > 1000 && succeeded > 300, "the sequences do too little: {compared}, {succeeded}");
 }
 

@@ -51,7 +51,6 @@ pub(super) unsafe extern "C" fn read<F: FileSystem>(
     unsafe { call::<F>(fs, body) }
 }
 
-#[expect(clippy::too_many_arguments, reason = "as WinFsp declares it")]
 pub(super) unsafe extern "C" fn write<F: FileSystem>(
     fs: *mut sys::FSP_FILE_SYSTEM,
     context: sys::PVOID,

@@ -29,7 +29,6 @@ pub(super) unsafe extern "C" fn get_file_info<F: FileSystem>(
     unsafe { call::<F>(fs, body) }
 }
 
-#[expect(clippy::too_many_arguments, reason = "as WinFsp declares it")]
 pub(super) unsafe extern "C" fn set_basic_info<F: FileSystem>(
     fs: *mut sys::FSP_FILE_SYSTEM,
     context: sys::PVOID,

@@ -79,7 +79,6 @@ pub(super) unsafe extern "C" fn get_security_by_name<F: FileSystem>(
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "as WinFsp declares it")]
 pub(super) unsafe extern "C" fn create<F: FileSystem>(
     fs: *mut sys::FSP_FILE_SYSTEM,
     file_name: sys::PWSTR,

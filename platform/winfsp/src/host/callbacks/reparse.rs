@@ -51,7 +51,6 @@ unsafe extern "C" fn reparse_by_name<F: FileSystem>(
     unsafe { call::<F>(fs, body) }
 }
 
-#[expect(clippy::too_many_arguments, reason = "as WinFsp declares it")]
 pub(super) unsafe extern "C" fn resolve_reparse_points<F: FileSystem>(
     fs: *mut sys::FSP_FILE_SYSTEM,
     file_name: sys::PWSTR,
