@@ -75,6 +75,7 @@ pub(crate) fn run(args: &MacosArgs) -> Result<ExitCode> {
 ///
 /// # Errors
 /// When cargo cannot be started, or the user interrupts.
+#[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone is not general enough over lifetimes")]
 pub(crate) fn area(session: &Session) -> Result<Tally> {
     on_all(session, session.extent.long, |macos| macos.check())
 }
