@@ -13,7 +13,7 @@ mod daemon;
 mod failure;
 mod held;
 mod helper;
-#[cfg(any(target_os = "macos", test))]
+#[cfg(any(target_os = "macos", all(unix, test)))]
 mod launchd;
 mod logging;
 mod memory;
