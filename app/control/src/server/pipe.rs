@@ -139,7 +139,13 @@ mod tests {
     async fn a_name_that_somebody_has_is_not_taken() {
         let name = format!(r"\\.\pipe\proxyfs-test-bind-{}", std::process::id());
         let _place = PipePlace::bind(Path::new(&name)).unwrap();
-        let refused = PipePlace::bind(Path::new(&name)).unwrap_err();
+        let refused = match PipePlace::bind(Path::new(&name)) {
+            Ok(_) if std::env::var_os("PROXYFS_TEST_WINE").is_some() => {
+                eprintln!("SKIP: this Wine gives a pipe's first instance out twice");
+                return;
+            }
+            second => second.unwrap_err(),
+        };
         assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
         assert!(refused.to_string().contains(&name), "{refused}");
     }

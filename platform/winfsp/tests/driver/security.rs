@@ -137,11 +137,11 @@ fn somebody_without_rights_is_refused() {
     look.close().expect("closed");
     let token_is_administrators = device.create("\\", &Create { access: right::READ_WRITE, ..Create::default() });
     match token_is_administrators {
-        Ok(root) => {
+        Ok(root) if std::env::var_os("PROXYFS_TEST_WINE").is_some() => {
             eprintln!("SKIP: this process is one of the administrators, who may do everything");
             root.close().expect("closed");
         }
-        Err(status) => assert_eq!(Status(status), Status::ACCESS_DENIED),
+        refused => assert_eq!(refused.err().map(Status), Some(Status::ACCESS_DENIED)),
     }
     runtime().block_on(mounted.unmount(crate::world::PATIENCE)).expect("unmounted");
 }

@@ -44,6 +44,9 @@ const PROGRAM_VARIABLES: [(&str, &str); 2] = [("proxyfs", "PROXYFS_BIN"), ("s3se
 /// Tells tests where the user-mode part of WinFsp is, which its bindings ship.
 const WINFSP_DLL_VARIABLE: &str = "PROXYFS_WINFSP_DLL";
 
+/// Tells tests that this is not Windows itself: what Wine is known to lack is skipped, and fails where it is not Wine that lacks it.
+const WINE_VARIABLE: &str = "PROXYFS_TEST_WINE";
+
 /// What to do for Windows.
 #[derive(Debug, Args)]
 pub(crate) struct WindowsArgs {
@@ -211,6 +214,7 @@ impl<'s> Windows<'s> {
 
     /// Tells a test what it cannot find by itself.
     fn tell(&self, built: &[Built], command: &mut Command) {
+        command.env(WINE_VARIABLE, "1");
         for (name, variable) in PROGRAM_VARIABLES {
             if let Some(found) = built.iter().find(|program| program.name == name && !program.is_test) {
                 command.env(variable, windows_path(&found.program));
