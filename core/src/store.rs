@@ -4,6 +4,7 @@
 //! URLs: those live in the store crate. The engine never overwrites an object, so no method offers it.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -178,4 +179,18 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
 
     /// The store's URL for messages, without secrets.
     fn describe(&self) -> String;
+
+    /// Calls that fail just now and are being repeated, if no call has succeeded since; `None` also for stores that repeat nothing.
+    fn trouble(&self) -> Option<Trouble> {
+        None
+    }
+}
+
+/// A store that does not answer, while its callers still wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Since the first failure.
+    pub lasts: Duration,
+    /// What the last failure said.
+    pub message: String,
 }

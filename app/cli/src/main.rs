@@ -2,7 +2,7 @@
 //!
 //! A map: [`cli`] is what people type, one file in `commands` carries out each command; [`target`] finds and opens a volume, [`session`] is a
 //! mounted one, shown by an [`adapter`], [`control`] is how commands reach it; [`serve`] hosts many of them as a daemon, and `service` lets systemd run it, `launchd` a Mac, `winservice` Windows; [`helper`] is this program as `mount.proxyfs`; [`registry`], [`paths`], [`options`] and [`units`] are what is configured; [`sys`] is what the systems do differently; [`credentials`] and [`memory`]
-//! keep secrets; [`output`] and [`failure`] are what is said. What a file system means is the engine's business, and none of it is decided here.
+//! keep secrets; [`output`] and [`failure`] are what is said, [`waiting`] while uploads take long. What a file system means is the engine's business, and none of it is decided here.
 
 mod adapter;
 mod cli;
@@ -31,6 +31,7 @@ mod stats;
 mod sys;
 mod target;
 mod units;
+mod waiting;
 #[cfg(windows)]
 mod winservice;
 

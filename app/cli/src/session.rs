@@ -11,13 +11,13 @@ use std::time::Duration;
 use proxyfs_control::types::stats::Stats;
 use proxyfs_control::types::volume::VolumeState;
 use proxyfs_core::engine::Engine;
-use proxyfs_core::volume::{CloseReport, Volume};
+use proxyfs_core::volume::Volume;
 use proxyfs_store::Counters;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use crate::adapter::{Mounted, UnmountKind, check, mount};
 use crate::control::server::{Handler, Progress, Server, remove_socket};
@@ -31,6 +31,7 @@ use crate::stats::measure::{empty, of_volume};
 use crate::sys::{self, Signals};
 use crate::target::Target;
 use crate::units::about_size;
+use crate::waiting;
 
 /// How long a mount in use is waited for before it is detached.
 pub(crate) const BUSY_PATIENCE: Duration = Duration::from_secs(10);
@@ -253,30 +254,14 @@ async fn end(shared: &Running, mounted: &Mounted, style: Style) -> Outcome<Ended
     let subject = shared.mount_point.display().to_string();
     let was_busy = unmounted.map_err(|e| Failure::engine("unmount", &subject, &e))? == UnmountKind::Detached;
     mounted.finish(FINISH_PATIENCE).await;
-    let report = close(shared, &tell).await.map_err(|e| Failure::engine("close", &shared.volume.status().name, &e))?;
+    let closed = waiting::close(&shared.volume, CLOSE_PATIENCE, &tell).await;
+    let report = closed.map_err(|e| Failure::engine("close", &shared.volume.status().name, &e))?;
     Ok(Ended {
         unmounted: shared.mount_point.clone(),
         in_store: report.in_store,
         waiting_bytes: report.waiting_bytes,
         was_busy,
     })
-}
-
-/// Closes the volume, with a line each second on what is left.
-async fn close(shared: &Running, tell: &impl Fn(String)) -> proxyfs_core::Result<CloseReport> {
-    let deadline = Instant::now() + CLOSE_PATIENCE;
-    let closing = shared.volume.clone().close(CLOSE_PATIENCE);
-    tokio::pin!(closing);
-    loop {
-        tokio::select! {
-            report = &mut closing => return report,
-            () = sleep(PROGRESS_INTERVAL) => {
-                let left = about_size(shared.volume.status().waiting_bytes);
-                let wait = deadline.saturating_duration_since(Instant::now()).as_secs();
-                tell(format!("{left} still to upload; waiting up to {wait} s for the store."));
-            }
-        }
-    }
 }
 
 fn stopped_at_once(subject: &str, volume: &Volume) -> Failure {
@@ -374,7 +359,7 @@ impl Handler for Running {
                 Ok(value) => Reply::Done(value),
                 Err(e) => Reply::Failed(Failure::io("encode", "the answer", &e.into())),
             },
-            Request::Flush => match self.volume.flush().await {
+            Request::Flush => match waiting::flush(&self.volume, |line| drop(progress.send(line))).await {
                 Ok(()) => Reply::Done(self.status()),
                 Err(e) => self.failed("flush", &e),
             },

@@ -191,11 +191,19 @@ fn a_volume_on_a_directory_is_created_checked_and_looked_at() {
 #[test]
 fn without_winfsp_a_mount_says_where_it_comes_from_and_nothing_is_made() {
     let world = World::new();
-    world.run(&["quickstart"]).fails(1, "WinFsp is not installed, which shows drives to Windows: install it from https://winfsp.dev/rel/", "");
+    world.run(&["quickstart"]).fails(
+        1,
+        "WinFsp is not installed, which shows drives to Windows: install it from https://winfsp.dev/rel/",
+        "",
+    );
     assert!(!world.path("local").join("ProxyFS").join("default-store").exists());
     world.ok(&["volume", "create", "v", "--store", &world.url("objects")]);
     for place in ["X:", "*", r"\\proxyfs\v"] {
-        world.run(&["mount", "v", place]).fails(1, "WinFsp is not installed, which shows drives to Windows: install it from https://winfsp.dev/rel/", "");
+        world.run(&["mount", "v", place]).fails(
+            1,
+            "WinFsp is not installed, which shows drives to Windows: install it from https://winfsp.dev/rel/",
+            "",
+        );
     }
     let refused = world.run(&["mount", "v", "X:", "--daemon"]);
     assert!(refused.code == 1 && refused.err.contains("https://winfsp.dev/rel/"), "{refused:?}");
@@ -231,7 +239,11 @@ fn commands_reach_the_daemon_through_its_pipe_until_it_is_asked_to_end() {
         status["problem"].as_str().is_some_and(|p| p.contains("WinFsp")),
         "the daemon says why it is not mounted: {status}"
     );
-    world.run(&["mount", "v", "Y:"]).fails(1, "WinFsp is not installed, which shows drives to Windows: install it from https://winfsp.dev/rel/", "");
+    world.run(&["mount", "v", "Y:"]).fails(
+        1,
+        "WinFsp is not installed, which shows drives to Windows: install it from https://winfsp.dev/rel/",
+        "",
+    );
     world.ok(&["reload"]);
     world.run(&["serve"]).fails(1, "another daemon serves these volumes already", "proxyfs status");
     assert_eq!(daemon.stop(), 0);
@@ -251,7 +263,10 @@ fn a_volume_on_an_s3_server_is_created_with_named_credentials_and_checked() {
     let set = world.feed(&["credentials", "set", &name, "--from-stdin", "--in", "keyring"], &keys);
     assert_eq!(set.code, 0, "{set:?}");
     let shown = world.run(&["credentials", "show", &name]);
-    assert!(shown.code == 0 && shown.out.contains("key id ends in") && !shown.out.contains(&*server.access_key), "{shown:?}");
+    assert!(
+        shown.code == 0 && shown.out.contains("key id ends in") && !shown.out.contains(&*server.access_key),
+        "{shown:?}"
+    );
     assert!(!shown.out.contains(&*server.secret_key) && !shown.err.contains(&*server.secret_key));
     let url = server.url("bucket", "v");
     let tried = world.run(&["credentials", "test", &name, "--store", &url, "--write"]);

@@ -3,6 +3,8 @@
 //! Owns the health record (is the store reachable, what is the last problem) and the status that is shown. Answers from
 //! memory, never from the store.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind};
@@ -20,6 +22,9 @@ pub enum ConnectionState {
     /// Requests fail; they are repeated until the store is back.
     Offline,
 }
+
+/// The store is called away after this long of failures, though calls are still repeated.
+const TROUBLE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// A volume's condition at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -156,6 +161,7 @@ impl Shared {
     /// The status, from memory.
     pub(crate) fn status(&self) -> VolumeStatus {
         let (waiting_segments, waiting_bytes) = self.staging.waiting();
+        let trouble = self.storage.store.trouble().filter(|trouble| trouble.lasts >= TROUBLE_PATIENCE);
         let state = self.state.read();
         let health = self.health.lock();
         VolumeStatus {
@@ -166,11 +172,17 @@ impl Shared {
                 Tier::Disk => "disk".to_owned(),
                 Tier::Store => "store".to_owned(),
             },
-            connection: if health.offline_since.is_some() { ConnectionState::Offline } else { ConnectionState::Online },
-            offline_since: health.offline_since.map(|t| t.secs),
+            connection: match health.offline_since.is_some() || trouble.is_some() {
+                true => ConnectionState::Offline,
+                false => ConnectionState::Online,
+            },
+            offline_since: health.offline_since.map(|t| t.secs).or_else(|| {
+                let lasts = trouble.as_ref()?.lasts.as_secs().try_into().unwrap_or(i64::MAX);
+                Some(self.env.clock.now().secs.saturating_sub(lasts))
+            }),
             halted: state.halted.as_ref().map(|h| h.why.clone()),
             fenced: state.halted.as_ref().is_some_and(|h| h.kind == ErrorKind::Fenced),
-            problem: health.problem.clone(),
+            problem: health.problem.clone().or_else(|| trouble.map(|trouble| trouble.message)),
             read_only: self.options.read_only,
             looked_secs: health.looked.map(|t| t.secs),
             epoch: self.term.read().epoch.0,

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use proxyfs_core::store::{
     ConditionalPut, GetRange, ListPage, ObjectKey, ObjectStore, PutMode, StoreError, StoreErrorKind, StoreResult,
+    Trouble,
 };
 use serde::Serialize;
 use tokio::time::Instant;
@@ -304,6 +305,10 @@ impl<S: ObjectStore + ?Sized> ObjectStore for Counted<S> {
 
     fn describe(&self) -> String {
         self.inner.describe()
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        self.inner.trouble()
     }
 }
 

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use proxyfs_core::store::{
     ConditionalPut, GetRange, ListPage, ObjectKey, ObjectStore, PutMode, StoreError, StoreErrorKind, StoreResult,
+    Trouble,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -370,6 +371,10 @@ impl<S: ObjectStore + ?Sized> ObjectStore for FaultStore<S> {
 
     fn describe(&self) -> String {
         self.inner.describe()
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        self.inner.trouble()
     }
 }
 

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use proxyfs_core::store::{
     ConditionalPut, GetRange, ListPage, ObjectKey, ObjectStore, PutMode, StoreError, StoreErrorKind, StoreResult,
+    Trouble,
 };
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
@@ -117,6 +118,10 @@ impl<S: ObjectStore + ?Sized> ObjectStore for Pools<S> {
 
     fn describe(&self) -> String {
         self.inner.describe()
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        self.inner.trouble()
     }
 }
 

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use proxyfs_core::store::{
     ConditionalPut, GetRange, ListPage, ObjectKey, ObjectStore, PutMode, StoreError, StoreErrorKind, StoreResult,
+    Trouble,
 };
 use tokio::time::Instant;
 
@@ -61,6 +62,55 @@ pub(crate) struct Repeater {
     jitter: Mutex<SplitMix64>,
     retries: Arc<AtomicU64>,
     network: Network,
+    failing: Failing,
+}
+
+/// The calls that have failed and are being repeated.
+#[derive(Debug, Default)]
+struct Failing(Mutex<FailingState>);
+
+#[derive(Debug, Default)]
+struct FailingState {
+    calls: u32,
+    since: Option<Instant>,
+    message: String,
+}
+
+/// One of them; over when it is dropped.
+#[derive(Debug)]
+struct FailingCall<'f>(&'f Failing);
+
+impl Failing {
+    fn begin(&self) -> FailingCall<'_> {
+        self.0.lock().calls += 1;
+        FailingCall(self)
+    }
+
+    fn failed(&self, error: &StoreError) {
+        let mut state = self.0.lock();
+        state.since.get_or_insert_with(Instant::now);
+        state.message.clone_from(&error.message);
+    }
+
+    /// The store answers: those that still fail count from their next failure.
+    fn answered(&self) {
+        self.0.lock().since = None;
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        let state = self.0.lock();
+        state.since.map(|since| Trouble { lasts: since.elapsed(), message: state.message.clone() })
+    }
+}
+
+impl Drop for FailingCall<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.0.lock();
+        state.calls -= 1;
+        if state.calls == 0 {
+            state.since = None;
+        }
+    }
 }
 
 impl<S: ObjectStore + ?Sized> Retry<S> {
@@ -84,7 +134,7 @@ impl Repeater {
     pub(crate) fn new(policy: RetryPolicy, network: &Network) -> Self {
         let seed = policy.jitter_seed.unwrap_or_else(|| RandomState::new().hash_one(0));
         let jitter = Mutex::new(SplitMix64::new(seed));
-        Self { policy, jitter, retries: Arc::default(), network: network.clone() }
+        Self { policy, jitter, retries: Arc::default(), network: network.clone(), failing: Failing::default() }
     }
 
     /// Calls `attempt` until it succeeds, fails for good, or time is up.
@@ -95,6 +145,7 @@ impl Repeater {
         let deadline = Instant::now() + self.policy.operation_timeout;
         let mut last: Option<StoreError> = None;
         let mut truncated = 0;
+        let mut failing = None;
         let mut news = self.network.news();
         for attempts in 1u32.. {
             let outcome = tokio::select! {
@@ -109,8 +160,15 @@ impl Repeater {
             let error = match outcome {
                 Err(_) => break,
                 Ok(Err(error)) if is_transient(error.kind) => error,
-                Ok(done) => return done,
+                Ok(done) => {
+                    self.failing.answered();
+                    return done;
+                }
             };
+            if error.kind == StoreErrorKind::Unavailable {
+                failing.get_or_insert_with(|| self.failing.begin());
+                self.failing.failed(&error);
+            }
             truncated += u32::from(error.kind == StoreErrorKind::Truncated);
             if truncated == TRUNCATED_ATTEMPTS_MAX {
                 return Err(error);
@@ -189,6 +247,10 @@ impl<S: ObjectStore + ?Sized> ObjectStore for Retry<S> {
     fn describe(&self) -> String {
         self.inner.describe()
     }
+
+    fn trouble(&self) -> Option<Trouble> {
+        self.repeater.failing.trouble()
+    }
 }
 
 #[cfg(test)]
@@ -232,6 +294,35 @@ mod tests {
             assert!(took > Duration::from_secs(54) && took < Duration::from_secs(61), "{outage:?}: {took:?}");
             assert!(faults.calls() < 30, "backoff must spread the attempts: {}", faults.calls());
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn trouble_is_known_while_calls_still_wait_and_over_with_the_first_answer_or_the_last_caller() {
+        let (store, faults) = over_faults(FaultConfig::default());
+        let key = ObjectKey::home("k");
+        store.put(&key, body("x"), PutMode::Fresh).await.unwrap();
+        assert_eq!(store.trouble(), None);
+        faults.set_outage(Outage::Refuse);
+        let reading = store.get(&key, GetRange::Full);
+        tokio::pin!(reading);
+        assert!(tokio::time::timeout(Duration::from_secs(10), &mut reading).await.is_err());
+        let trouble = store.trouble().unwrap();
+        assert!(trouble.lasts >= Duration::from_secs(9) && !trouble.message.is_empty(), "{trouble:?}");
+        faults.set_outage(Outage::None);
+        store.len(&key).await.unwrap();
+        assert_eq!(store.trouble(), None);
+        assert_eq!(reading.await.unwrap(), "x");
+        assert_eq!(store.trouble(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_nobody_waits_for_any_more_is_no_trouble() {
+        let (store, faults) = over_faults(FaultConfig::default());
+        faults.set_outage(Outage::Refuse);
+        let key = ObjectKey::home("k");
+        let call = tokio::time::timeout(Duration::from_secs(5), store.len(&key));
+        assert!(call.await.is_err());
+        assert_eq!(store.trouble(), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -70,7 +70,7 @@ pub(crate) struct RustTests {
 }
 
 impl RustTests {
-    const fn of(package: &'static str) -> Self {
+    pub(crate) const fn of(package: &'static str) -> Self {
         Self {
             package,
             except: &[],
@@ -87,7 +87,7 @@ impl RustTests {
         Self { alone: true, ..self }
     }
 
-    const fn programs(self) -> Self {
+    pub(crate) const fn programs(self) -> Self {
         Self { programs: true, ..self }
     }
 
@@ -95,7 +95,7 @@ impl RustTests {
         Self { except, ..self }
     }
 
-    const fn needs(self, needs: fn() -> Result<(), String>) -> Self {
+    pub(crate) const fn needs(self, needs: fn() -> Result<(), String>) -> Self {
         Self { needs, ..self }
     }
 
@@ -190,7 +190,12 @@ pub(crate) const AREAS: &[Area] = &[
         "e2e",
         "killed servers, lost stores and take-over on real mounts",
         |w| w.has_member("proxyfs-e2e") && has_program(w),
-        RustTests::of("proxyfs-e2e").alone().programs().needs(suite::mounts).limit(minutes(25)),
+        RustTests::of("proxyfs-e2e")
+            .except(&[windows::exchange::TEST])
+            .alone()
+            .programs()
+            .needs(suite::mounts)
+            .limit(minutes(25)),
     ),
     Area {
         long_only: true,

@@ -155,7 +155,7 @@ impl Control for Desk {
 
     async fn flush(&self, name: Name, _: Progress) -> Outcome<VolumeDetail> {
         let hosted = self.hosted(&name)?;
-        answered(self.0.flush(name.as_str()).await)?;
+        answered(self.0.flush(name.as_str(), &|_| {}).await)?;
         Ok(self.detail(&hosted))
     }
 

@@ -29,6 +29,7 @@ use crate::serve::events::{Book, publish, unix_now};
 use crate::serve::hosted::{Current, Hosted, Live, MountWish, Tell, Wanted};
 use crate::session::{BUSY_PATIENCE, Ended};
 use crate::target::parse_url;
+use crate::waiting;
 
 /// How long the store may take at an unmount that was asked for.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(60);
@@ -269,10 +270,12 @@ impl Host {
         Registry::new(self.paths.registry()).edit(&hosted.name, |entry| entry.mount = None)
     }
 
-    /// Brings everything of a volume into the store.
-    pub(crate) async fn flush(&self, name: &str) -> Outcome<Arc<Live>> {
+    /// Brings everything of a volume into the store; `tell` hears what it waits for.
+    pub(crate) async fn flush(&self, name: &str, tell: Tell<'_>) -> Outcome<Arc<Live>> {
         let live = self.going(name, "flush")?;
-        live.volume.flush().await.map_err(|e| Failure::engine("flush", &format!("volume {name}"), &e))?;
+        waiting::flush(&live.volume, tell)
+            .await
+            .map_err(|e| Failure::engine("flush", &format!("volume {name}"), &e))?;
         Ok(live)
     }
 

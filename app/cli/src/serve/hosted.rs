@@ -39,7 +39,7 @@ use crate::serve::regain;
 use crate::session::{ANSWER_PATIENCE, Ended, FINISH_PATIENCE, Plan, answers, attach, check_place, give_up};
 use crate::stats::measure::{empty, of_volume};
 use crate::target::{Target, connect};
-use crate::units::about_size;
+use crate::waiting;
 
 /// First and longest wait before a mount that failed is tried again.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
@@ -461,7 +461,7 @@ impl Hosted {
     ) -> Outcome<Ended> {
         live.mounted.finish(FINISH_PATIENCE).await;
         let patience = if live.volume.holds_uploads() { patience.min(HELD_PATIENCE) } else { patience };
-        let closed = close(&live.volume, patience, tell).await;
+        let closed = waiting::close(&live.volume, patience, tell).await;
         let state_dir = live.target.state_dir(&host.paths);
         host.keep_counts(&self.name, live.counters.usage());
         live.server.lock().take();
@@ -504,27 +504,6 @@ async fn detach(live: &Live, patience: Duration, tell: Tell<'_>) -> Outcome<bool
     Ok(unmounted.map_err(|e| Failure::engine("unmount", &place, &e))? == UnmountKind::Detached)
 }
 
-/// Closes a volume, with a line each second on what is left.
-async fn close(
-    volume: &Volume,
-    patience: Duration,
-    tell: Tell<'_>,
-) -> proxyfs_core::Result<proxyfs_core::volume::CloseReport> {
-    let deadline = Instant::now() + patience;
-    let closing = volume.clone().close(patience);
-    tokio::pin!(closing);
-    loop {
-        tokio::select! {
-            report = &mut closing => return report,
-            () = sleep(PROGRESS_INTERVAL) => {
-                let left = about_size(volume.status().waiting_bytes);
-                let wait = deadline.saturating_duration_since(Instant::now()).as_secs();
-                tell(format!("{left} still to upload; waiting up to {wait} s for the store."));
-            }
-        }
-    }
-}
-
 /// Waits until nobody in this process holds a closed volume any more, such as a request that looks at it.
 async fn wait_unlocked(state_dir: &Path) {
     let deadline = Instant::now() + UNLOCK_PATIENCE;
@@ -562,7 +541,10 @@ impl Handler for Door {
                 let stats = Stats { volumes: vec![volume], ..empty(live.since, self.host.engine.memory_budget()) };
                 serde_json::to_value(&stats).map_err(|e| Failure::io("encode", "the answer", &e.into()))
             }),
-            Request::Flush => self.host.flush(name).await.map(|live| self.status(&live)),
+            Request::Flush => {
+                let tell = |line: String| drop(progress.send(line));
+                self.host.flush(name, &tell).await.map(|live| self.status(&live))
+            }
             Request::Checkpoint => {
                 let done = self.host.checkpoint(name).await;
                 done.map(|(live, lsn)| json!({ "lsn": lsn, "status": self.status(&live) }))

@@ -12,6 +12,7 @@ mod data;
 mod delete;
 mod dir;
 mod eas;
+mod exchange;
 #[path = "../../../fuse/tests/common/hooked.rs"]
 mod hooked;
 mod lifecycle;

@@ -1,5 +1,6 @@
 //! A mounted file system and what a test does with it, as Windows does it and as Unix does.
 
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -52,7 +53,11 @@ impl OnDisk {
     fn store(&self) -> Arc<dyn ObjectStore> {
         let store = self.dir.path().join("store");
         std::fs::create_dir_all(&store).expect("a store directory");
-        Arc::new(LocalStore::new(store, true))
+        Self::store_at(&store)
+    }
+
+    fn store_at(dir: &Path) -> Arc<dyn ObjectStore> {
+        Arc::new(LocalStore::new(dir.to_owned(), true))
     }
 
     fn env(&self) -> Env {
@@ -67,9 +72,18 @@ impl OnDisk {
 
     /// Opens the volume.
     pub(crate) fn open(&self) -> Volume {
+        self.open_on(self.store())
+    }
+
+    /// Opens a volume that somebody else made, with this directory for its state.
+    pub(crate) fn open_with(&self, store: &Path) -> Volume {
+        self.open_on(Self::store_at(store))
+    }
+
+    fn open_on(&self, store: Arc<dyn ObjectStore>) -> Volume {
         let _context = runtime().enter();
         let engine = Engine::new(&EngineOptions { memory_budget: 64 << 20 });
-        let opening = Volume::open(engine, self.env(), self.store(), VolumeOptions::default());
+        let opening = Volume::open(engine, self.env(), store, VolumeOptions::default());
         runtime().block_on(opening).expect("opened")
     }
 

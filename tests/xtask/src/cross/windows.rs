@@ -3,6 +3,7 @@
 //! Wine is no Windows: what it shows and what it cannot stands in docs/TESTING.md.
 
 mod dist;
+pub(crate) mod exchange;
 mod members;
 mod wine;
 mod winfsp_sys;
@@ -40,6 +41,9 @@ const TEST_LIMIT: Duration = Duration::from_secs(10 * 60);
 
 /// Tells tests where the programs are, as in other areas.
 const PROGRAM_VARIABLES: [(&str, &str); 2] = [("proxyfs", "PROXYFS_BIN"), ("s3server", "PROXYFS_S3SERVER")];
+
+/// The adapter's tests under the real library.
+const DRIVER: &str = "driver";
 
 /// Tells tests where the user-mode part of WinFsp is, which its bindings ship.
 const WINFSP_DLL_VARIABLE: &str = "PROXYFS_WINFSP_DLL";
@@ -190,12 +194,25 @@ impl<'s> Windows<'s> {
         let mut tally = Tally::default();
         for test in built.iter().filter(|program| program.is_test) {
             println!("--- {} of {}", test.name, test.package.display());
-            let mut command = wine.command(&test.program);
-            command.current_dir(&test.package).arg("--show-output").args(names);
-            self.tell(&built, &mut command);
+            let mut command = self.under(&wine, &built, test);
+            command.arg("--show-output").args(names);
             tally.add(self.session.count(&format!("{} under Wine", test.name), &mut command, TEST_LIMIT)?);
         }
+        if let Some(driver) = built.iter().find(|program| program.is_test && program.name == DRIVER)
+            && (names.is_empty() || names.iter().any(|name| name == exchange::TEST))
+        {
+            println!("--- both systems on one volume");
+            tally.add(exchange::run(self.session, &self.under(&wine, &built, driver))?);
+        }
         Ok(tally)
+    }
+
+    /// A test program under Wine.
+    fn under(&self, wine: &Wine, built: &[Built], test: &Built) -> Command {
+        let mut command = wine.command(&test.program);
+        command.current_dir(&test.package);
+        self.tell(built, &mut command);
+        command
     }
 
     /// The programs that a command builds.
