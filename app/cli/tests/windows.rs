@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::os::windows::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -124,12 +124,8 @@ impl Daemon {
             .stderr(Stdio::inherit())
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let facts = serde_json::from_str(&line).unwrap_or_else(|e| {
-            let ended = child.wait().unwrap();
-            panic!("{e}: {line:?}, and it ended with {ended}")
-        });
+        let said = serde_json::Deserializer::from_reader(child.stdout.take().unwrap()).into_iter().next();
+        let facts = said.expect("it ended and said nothing").unwrap();
         Self { child, facts }
     }
 

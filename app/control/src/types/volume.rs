@@ -362,9 +362,10 @@ pub struct Deleted {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mount {
-    /// Absolute path of the directory; without it the configured one.
+    /// Absolute path of the directory, on Windows also a drive (`X:`, or `*` for one that is free); without it the configured one.
     #[serde(default)]
-    #[schema(pattern = "^/[^\u{0}]{0,4000}$")]
+    #[cfg_attr(unix, schema(pattern = "^/[^\u{0}]{0,4000}$"))]
+    #[cfg_attr(windows, schema(max_length = 4001))]
     pub mount_point: Option<String>,
     /// Take no changes.
     #[serde(default)]
@@ -381,12 +382,25 @@ impl Mount {
     /// Whether the mount point is one.
     pub(crate) fn check(&self) -> Result<(), String> {
         match &self.mount_point {
-            Some(path) if !path.starts_with('/') || path.contains('\0') || path.chars().count() > 4001 => {
+            Some(path) if !is_place(path) || path.contains('\0') || path.chars().count() > 4001 => {
                 Err("mount_point is not an absolute path".into())
             }
             _ => Ok(()),
         }
     }
+}
+
+#[cfg(unix)]
+fn is_place(path: &str) -> bool {
+    path.starts_with('/')
+}
+
+/// A drive, any free one, or a path that is the same in whatever directory a process works.
+#[cfg(windows)]
+fn is_place(path: &str) -> bool {
+    let letter = path.trim_end_matches(['\\', '/']).strip_suffix(':');
+    let is_drive = letter.is_some_and(|l| l.len() == 1 && l.starts_with(|c: char| c.is_ascii_alphabetic()));
+    path == "*" || is_drive || std::path::Path::new(path).is_absolute()
 }
 
 /// A mount that answers.
