@@ -139,9 +139,9 @@ async fn store_in(
     options: &VolumeOptions,
 ) -> proxyfs_core::Result<Arc<dyn ObjectStore>> {
     let url = StoreUrl::File(FileUrl { root: root.clone() });
-    let store = open_store(&url, &StoreOptions::default()).await.map_err(|e| {
-        Error::with_source(ErrorKind::Io, format!("cannot open {}", root.display()), e)
-    })?;
+    let store = open_store(&url, &StoreOptions::default())
+        .await
+        .map_err(|e| Error::with_source(ErrorKind::Io, format!("cannot open {}", root.display()), e))?;
     let timeout = options.operation_timeout;
     match read_volume_meta(&store, timeout).await {
         Err(e) if e.kind() == ErrorKind::NotFound => {

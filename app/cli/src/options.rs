@@ -441,7 +441,9 @@ mod tests {
         let s = parsed("names=equivalent,volume_name=Our Photos,local,apple_double=yes").unwrap();
         assert_eq!((s.names, s.volume_name.as_deref()), (NameRule::Equivalent, Some("Our Photos")));
         assert!(s.local && s.apple_double);
-        assert!(!s.local_only && parsed("local_only").unwrap().local_only && parsed("local_only=true").unwrap().local_only);
+        assert!(
+            !s.local_only && parsed("local_only").unwrap().local_only && parsed("local_only=true").unwrap().local_only
+        );
         assert_eq!(parsed("volume_name=").unwrap().volume_name, None);
     }
 

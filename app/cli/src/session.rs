@@ -125,8 +125,7 @@ pub(crate) async fn run(
     check_place(&subject, &plan.mount_point, &plan.settings).await?;
     let engine = Engine::new(&plan.settings.engine);
     let opened = plan.target.opened(&plan.settings).await?;
-    let volume =
-        plan.target.open_on(Arc::clone(&engine), opened.store, paths, "mount", plan.settings.clone()).await?;
+    let volume = plan.target.open_on(Arc::clone(&engine), opened.store, paths, "mount", plan.settings.clone()).await?;
     let local = match LocalFiles::open(&engine, &volume, &state_dir, &plan.settings, &subject).await {
         Ok(local) => local,
         Err(failure) => {
@@ -201,17 +200,12 @@ pub(crate) async fn give_up(volume: Volume, local: Option<LocalFiles>) {
 }
 
 /// Mounts on a thread that may block.
-pub(crate) async fn attach(
-    volume: &Volume,
-    local: Option<&LocalFiles>,
-    plan: &Plan,
-) -> proxyfs_core::Result<Mounted> {
+pub(crate) async fn attach(volume: &Volume, local: Option<&LocalFiles>, plan: &Plan) -> proxyfs_core::Result<Mounted> {
     let shown = local.map(|local| Arc::clone(local.shown()));
     let (volume, label, runtime) = (volume.clone(), plan.target.label(), Handle::current());
     let (mount_point, settings) = (plan.mount_point.clone(), plan.settings.clone());
-    let mounting = tokio::task::spawn_blocking(move || {
-        mount(&volume, shown.as_ref(), &label, &mount_point, &settings, &runtime)
-    });
+    let mounting =
+        tokio::task::spawn_blocking(move || mount(&volume, shown.as_ref(), &label, &mount_point, &settings, &runtime));
     mounting.await.unwrap_or_else(|e| Err(thread_failed(e)))
 }
 

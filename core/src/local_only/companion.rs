@@ -99,9 +99,7 @@ impl<F: FileSystem, L: FileSystem> LocalOnly<F, L> {
         let there = if_set(self.local.getxattr(local.ino, XATTR_DEFAULT).await)?;
         match wanted {
             same if same == there => Ok(()),
-            Some(acl) => {
-                self.local.setxattr(Caller::default(), local.ino, XATTR_DEFAULT, &acl, XattrMode::Set).await
-            }
+            Some(acl) => self.local.setxattr(Caller::default(), local.ino, XATTR_DEFAULT, &acl, XattrMode::Set).await,
             None => self.local.removexattr(Caller::default(), local.ino, XATTR_DEFAULT).await,
         }
     }

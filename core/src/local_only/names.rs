@@ -5,7 +5,7 @@ use std::future::Future;
 use tokio::sync::MutexGuard;
 
 use super::companion::if_there;
-use super::{LocalOnly, Marked as _, Side, is_local_only, shown};
+use super::{LocalOnly, Side, is_local_only, shown};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Attr, Caller, FileKind, FileSystem, Handle, NamedEntry, SetAttr};
 use crate::types::Ino;
@@ -22,7 +22,9 @@ pub(super) enum Found {
 pub(super) fn check_parent(parent: Ino) -> Result<()> {
     match Side::of(parent) {
         Side::Volume(_) => Ok(()),
-        Side::Local(ino) => Err(Error::new(ErrorKind::NotADirectory, format!("local-only inode {ino} is no directory"))),
+        Side::Local(ino) => {
+            Err(Error::new(ErrorKind::NotADirectory, format!("local-only inode {ino} is no directory")))
+        }
     }
 }
 
@@ -54,12 +56,7 @@ impl<F: FileSystem, L: FileSystem> LocalOnly<F, L> {
     }
 
     /// As [`FileSystem::find`]; `of_volume` is the volume's answer.
-    pub(super) async fn or_local(
-        &self,
-        of_volume: Result<NamedEntry>,
-        parent: Ino,
-        name: &[u8],
-    ) -> Result<NamedEntry> {
+    pub(super) async fn or_local(&self, of_volume: Result<NamedEntry>, parent: Ino, name: &[u8]) -> Result<NamedEntry> {
         let missing = match of_volume {
             Err(e) if e.kind() == ErrorKind::NotFound && is_local_only(name) => e,
             other => return other,

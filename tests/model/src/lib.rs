@@ -3,6 +3,7 @@
 //! Owns the life of such an engine across remounts. What is compared, and how, is the harness's.
 
 pub mod fuzzing;
+pub mod local_only;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -294,8 +294,7 @@ impl Hosted {
         let opened = target.opened(&settings).await?;
         tell(format!("Opening {subject}."));
         let engine = Arc::clone(&host.engine);
-        let volume =
-            target.open_on(Arc::clone(&engine), opened.store, &host.paths, "mount", settings.clone()).await?;
+        let volume = target.open_on(Arc::clone(&engine), opened.store, &host.paths, "mount", settings.clone()).await?;
         let state_dir = target.state_dir(&host.paths);
         let local = match LocalFiles::open(&engine, &volume, &state_dir, &settings, &subject).await {
             Ok(local) => local,
