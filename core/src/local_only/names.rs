@@ -196,7 +196,7 @@ impl<F: FileSystem, L: FileSystem> LocalOnly<F, L> {
             Side::Volume(ino) => ino,
             Side::Local(ino) => return self.local.setattr(caller, ino, set).await.map(shown),
         };
-        if set.btime.is_none() {
+        if set.btime.is_none() || self.volume.getattr(ino).await?.kind != FileKind::Dir {
             return self.volume.setattr(caller, ino, set).await;
         }
         let _one = self.naming.lock().await;
