@@ -168,7 +168,7 @@ fn the_daemon_keeps_them_over_mounts_and_a_kill() {
     world.configure_with_options(&["v"], "", options);
     let mut daemon = Daemon::start(&world);
     let made = litter(&world.path("v"));
-    world.ok(&["unmount", "v"]);
+    world.ok(&["unmount", text(&world.path("v"))]);
     world.ok(&["mount", "v", text(&world.path("v"))]);
     check_litter(&made);
     daemon.signal(rustix::process::Signal::TERM);
