@@ -96,6 +96,17 @@ impl EngineSubject {
         Ok(())
     }
 
+    /// Ends the engine as a killed process ends, and opens the volume again.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn kill(&mut self) -> Result<()> {
+        if let Some(volume) = self.volume.take() {
+            volume.abandon().await;
+        }
+        self.open().await
+    }
+
     /// The open volume.
     ///
     /// # Panics

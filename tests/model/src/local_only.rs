@@ -39,6 +39,18 @@ impl LocalOnlySubject {
         Ok(subject)
     }
 
+    /// Ends both as a killed process ends, and opens them again.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.shown = None;
+        self.volume.kill().await?;
+        self.companion.kill().await?;
+        self.show();
+        Ok(())
+    }
+
     fn show(&mut self) {
         let (volume, companion) = (self.volume.volume().clone(), self.companion.volume().clone());
         let case = volume.meta().case;

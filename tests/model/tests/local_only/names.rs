@@ -199,3 +199,16 @@ async fn a_case_insensitive_volume_has_a_case_insensitive_companion() {
     w.write(ROOT, "apple", "").await;
     assert_eq!(w.ordered(ROOT).await, ["._a", "._B", "apple", "Thumbs.db", "Zebra"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_told_of_the_whole_is_told_of_the_volume() {
+    let w = World::of_engines().await;
+    let before = (w.fs.volume().statfs().await.expect("told"), w.fs.volume().status().lsn);
+    w.write(ROOT, "._a", "0123456789").await;
+    w.unlink(ROOT, "._a").await.expect("removed");
+    w.write(ROOT, "._b", "0123456789").await;
+    let after = (w.fs.statfs().await.expect("told"), w.fs.volume().status().lsn);
+    assert_eq!(after, before, "nothing was changed that would have to go up");
+    assert!(std::sync::Arc::ptr_eq(&w.fs.meter(), &w.fs.volume().meter()));
+    assert!(w.fs.changes().is_none());
+}

@@ -63,6 +63,7 @@ enum Op {
     Rename(Place, Place, RenameMode),
     Checkpoint,
     Remount,
+    Kill,
 }
 
 /// What should be: names to files with their content, and to directories.
@@ -126,7 +127,7 @@ impl Node {
                 entries.remove(name(place));
             }
             Op::Rename(from, to, mode) => self.rename(from, to, *mode)?,
-            Op::Checkpoint | Op::Remount => {}
+            Op::Checkpoint | Op::Remount | Op::Kill => {}
         }
         Ok(())
     }
@@ -148,12 +149,8 @@ impl Node {
             None => local(&source, to) != was_local,
         };
         match &target {
-            Some(_) if mode == RenameMode::Exchange => {
-                // A file of the volume's would get a local-only name, which only other computers give.
-                if mixes {
-                    return Err(ErrorKind::CrossDevice);
-                }
-            }
+            Some(_) if mode == RenameMode::Exchange && mixes => return Err(ErrorKind::CrossDevice),
+            Some(_) if mode == RenameMode::Exchange => {}
             Some(target) if source.is_dir() && !target.is_dir() => return Err(ErrorKind::NotADirectory),
             Some(target) if !source.is_dir() && target.is_dir() => return Err(ErrorKind::IsADirectory),
             Some(target) if source.is_dir() => {
@@ -225,6 +222,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         2 => (dir(), dir(), mode()).prop_map(|(from, to, mode)| Op::Rename(from, to, mode)),
         1 => Just(Op::Checkpoint),
         1 => Just(Op::Remount),
+        1 => Just(Op::Kill),
     ];
     prop::collection::vec(op, 1..=80)
 }
@@ -263,6 +261,7 @@ async fn run(subject: &mut LocalOnlySubject, op: &Op) -> Expected {
         }
         Op::Checkpoint => subject.checkpoint().await,
         Op::Remount => subject.remount().await,
+        Op::Kill => subject.kill().await,
     };
     done.map_err(|e| e.kind())
 }
@@ -270,7 +269,7 @@ async fn run(subject: &mut LocalOnlySubject, op: &Op) -> Expected {
 async fn ordered<F: FileSystem>(fs: &F, dir: Ino) -> Vec<Bytes> {
     let mut names: Vec<Bytes> = Vec::new();
     loop {
-        let page = fs.entries_after(dir, names.last().map(|name| name.as_ref())).await.expect("lists");
+        let page = fs.entries_after(dir, names.last().map(AsRef::as_ref)).await.expect("lists");
         if page.is_empty() {
             return names;
         }

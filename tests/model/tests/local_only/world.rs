@@ -172,7 +172,7 @@ impl<F: FileSystem, L: FileSystem> World<F, L> {
     pub(crate) async fn ordered(&self, dir: Ino) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         loop {
-            let after = names.last().map(|name| name.as_bytes());
+            let after = names.last().map(String::as_bytes);
             let page = self.fs.entries_after(dir, after).await.expect("lists");
             if page.is_empty() {
                 return names;
