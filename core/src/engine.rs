@@ -31,6 +31,10 @@ pub struct Engine {
     memory_budget: AtomicU64,
     next_tag: AtomicU32,
     volumes: AtomicU64,
+    /// Memory that parts of it have.
+    lent: AtomicU64,
+    /// Whose part this is.
+    lender: Option<Arc<Engine>>,
     shared: Mutex<Split>,
 }
 
@@ -72,16 +76,39 @@ impl Engine {
     /// An engine with its budget and no volume.
     #[must_use]
     pub fn new(options: &EngineOptions) -> Arc<Self> {
-        let budget = options.memory_budget.min(BUDGET_MAX);
-        let pages = usize::try_from(budget * PAGE_CACHE_PERCENT / 100).unwrap_or(usize::MAX);
-        Arc::new(Self {
-            pages: Arc::new(PageCache::new(pages)),
+        Arc::new(Self::with(options.memory_budget.min(BUDGET_MAX), None))
+    }
+
+    /// An engine of its own for something small beside the volumes of this one, which has `bytes` of memory less until the part is
+    /// dropped. It takes no part in anything else: not in the disk that is shared, nor in the limits of transfer.
+    #[must_use]
+    pub fn part(self: &Arc<Self>, bytes: u64) -> Arc<Self> {
+        self.lent.fetch_add(bytes, Ordering::Relaxed);
+        self.divide_memory();
+        Arc::new(Self::with(bytes, Some(Arc::clone(self))))
+    }
+
+    fn with(budget: u64, lender: Option<Arc<Self>>) -> Self {
+        Self {
+            pages: Arc::new(PageCache::new(page_bytes(budget))),
             pace: Arc::new(Pace::default()),
             memory_budget: AtomicU64::new(budget),
             next_tag: AtomicU32::new(1),
             volumes: AtomicU64::new(0),
+            lent: AtomicU64::new(0),
+            lender,
             shared: Mutex::default(),
-        })
+        }
+    }
+
+    /// What is left of the budget beside the parts.
+    fn own_memory(&self) -> u64 {
+        self.memory_budget().saturating_sub(self.lent.load(Ordering::Relaxed))
+    }
+
+    fn divide_memory(&self) {
+        self.pages.set_budget(page_bytes(self.own_memory()));
+        self.divide(&self.shared.lock());
     }
 
     /// Memory for caches, dirty metadata and upload buffers of all volumes, in bytes.
@@ -93,8 +120,7 @@ impl Engine {
     pub fn set_memory_budget(&self, bytes: u64) {
         let bytes = bytes.min(BUDGET_MAX);
         self.memory_budget.store(bytes, Ordering::Relaxed);
-        self.pages.set_budget(usize::try_from(bytes * PAGE_CACHE_PERCENT / 100).unwrap_or(usize::MAX));
-        self.divide(&self.shared.lock());
+        self.divide_memory();
     }
 
     /// The disk that all volumes share; `None` when each has its own budgets.
@@ -123,13 +149,13 @@ impl Engine {
 
     /// Bytes of dirty metadata, for each open volume, at which a checkpoint is asked for.
     pub(crate) fn dirty_meta_max(&self) -> u64 {
-        let share = self.memory_budget() * DIRTY_META_PERCENT / 100 / self.volume_count();
+        let share = self.own_memory() * DIRTY_META_PERCENT / 100 / self.volume_count();
         share.max(DIRTY_META_MIN)
     }
 
     /// Whether the budget has room for fetching more than was asked for.
     pub(crate) fn reads_around(&self) -> bool {
-        self.memory_budget() >= 64 << 20
+        self.own_memory() >= 64 << 20
     }
 
     /// Segments that may be held in memory for upload at once, for each volume.
@@ -170,7 +196,7 @@ impl Engine {
 
     /// Memory for segments on their way, for each volume.
     fn upload_share(&self) -> u64 {
-        self.memory_budget() / 4 / self.volume_count()
+        self.own_memory() / 4 / self.volume_count()
     }
 
     /// Adds a volume: its tag and its part of the data cache.
@@ -216,7 +242,7 @@ impl Engine {
     }
 
     fn divide(&self, split: &Split) {
-        let budget = self.memory_budget() * FRAME_CACHE_PERCENT / 100;
+        let budget = self.own_memory() * FRAME_CACHE_PERCENT / 100;
         let segment_bytes = self.segment_bytes_max(u64::MAX);
         for share in &split.shares {
             share.cache.set_budget(split.part_of(share, budget));
@@ -227,6 +253,20 @@ impl Engine {
             }
         }
     }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(lender) = self.lender.take() {
+            lender.lent.fetch_sub(self.memory_budget(), Ordering::Relaxed);
+            lender.divide_memory();
+        }
+    }
+}
+
+/// The part of a budget that is for clean metadata pages.
+fn page_bytes(budget: u64) -> usize {
+    usize::try_from(budget * PAGE_CACHE_PERCENT / 100).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -247,6 +287,20 @@ mod tests {
         assert_eq!((first.budget(), second.budget()), (10 << 20, 10 << 20));
         engine.leave(a);
         assert_eq!(second.budget(), 20 << 20);
+    }
+
+    #[test]
+    fn a_part_has_its_memory_from_the_whole_until_it_is_dropped() {
+        let engine = Engine::new(&EngineOptions { memory_budget: 100 << 20 });
+        let (_, cache) = engine.join(1);
+        let part = engine.part(20 << 20);
+        let (_, of_part) = part.join(1);
+        assert_eq!((cache.budget(), of_part.budget()), (32 << 20, 8 << 20));
+        assert_eq!((engine.memory_budget(), part.memory_budget()), (100 << 20, 20 << 20));
+        engine.set_memory_budget(60 << 20);
+        assert_eq!(cache.budget(), 16 << 20);
+        drop(part);
+        assert_eq!(cache.budget(), 24 << 20);
     }
 
     #[test]

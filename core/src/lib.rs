@@ -20,6 +20,7 @@ pub mod fsck;
 pub mod fuzzing;
 pub mod kv;
 pub mod limits;
+pub mod local_only;
 pub mod locks;
 pub mod meter;
 pub mod ops;

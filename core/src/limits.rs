@@ -146,5 +146,11 @@ pub const FOLLOW_CHANGES_MAX: usize = 10_000;
 /// Names of the root directory by which a kernel is told to forget everything.
 pub const FOLLOW_NAMES_MAX: usize = 10_000;
 
+/// Memory of the companion with a volume's local-only files, out of the process's budget: they are few and small.
+pub const LOCAL_ONLY_MEMORY_BYTES: u64 = 4 << 20;
+/// Its segments are sealed at this many bytes, so that one fits into the part of its memory that is for uploads.
+pub const LOCAL_ONLY_FLUSH_BYTES: u64 = 1 << 20;
+/// Local disk for its data on the way to its store, which is a directory of the same disk.
+pub const LOCAL_ONLY_DISK_BYTES: u64 = 64 << 20;
 /// Bytes copied at a time when what a lost term left is handed over.
 pub const HANDOVER_CHUNK_BYTES: u64 = 1 << 20;

@@ -15,6 +15,7 @@ mod held;
 mod helper;
 #[cfg(any(target_os = "macos", all(unix, test)))]
 mod launchd;
+mod local_only;
 mod logging;
 mod memory;
 #[cfg_attr(windows, path = "mounts/windows.rs")]

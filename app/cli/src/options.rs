@@ -38,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) local: bool,
     /// Whether a Mac may leave its own files everywhere.
     pub(crate) apple_double: bool,
+    /// Whether files that systems litter drives with stay on this computer.
+    pub(crate) local_only: bool,
 }
 
 /// How names find their entries.
@@ -81,6 +83,7 @@ impl Default for Settings {
             volume_name: None,
             local: false,
             apple_double: false,
+            local_only: false,
         }
     }
 }
@@ -255,6 +258,13 @@ const KEYS: &[Key] = &[
         help: "macOS: let programs make files named `._*` and `.DS_Store`",
         show: |s| yes_no(s.apple_double).to_owned(),
         set: |s, v| flag(v).map(|on| s.apple_double = on),
+    },
+    Key {
+        name: "local_only",
+        unit: "yes|no",
+        help: "keep files named `._*`, `.DS_Store`, `Thumbs.db`, `desktop.ini`, `~$*` on this computer only",
+        show: |s| yes_no(s.local_only).to_owned(),
+        set: |s, v| flag(v).map(|on| s.local_only = on),
     },
 ];
 
@@ -431,6 +441,9 @@ mod tests {
         let s = parsed("names=equivalent,volume_name=Our Photos,local,apple_double=yes").unwrap();
         assert_eq!((s.names, s.volume_name.as_deref()), (NameRule::Equivalent, Some("Our Photos")));
         assert!(s.local && s.apple_double);
+        assert!(
+            !s.local_only && parsed("local_only").unwrap().local_only && parsed("local_only=true").unwrap().local_only
+        );
         assert_eq!(parsed("volume_name=").unwrap().volume_name, None);
     }
 

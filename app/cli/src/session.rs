@@ -23,6 +23,7 @@ use crate::adapter::{Mounted, UnmountKind, check, mount};
 use crate::control::server::{Handler, Progress, Server, remove_socket};
 use crate::control::{Reply, Request};
 use crate::failure::{Failure, Outcome};
+use crate::local_only::LocalFiles;
 use crate::options::Settings;
 use crate::output::Style;
 use crate::paths::Paths;
@@ -124,18 +125,25 @@ pub(crate) async fn run(
     check_place(&subject, &plan.mount_point, &plan.settings).await?;
     let engine = Engine::new(&plan.settings.engine);
     let opened = plan.target.opened(&plan.settings).await?;
-    let volume = plan.target.open_on(engine, opened.store, paths, "mount", plan.settings.clone()).await?;
+    let volume = plan.target.open_on(Arc::clone(&engine), opened.store, paths, "mount", plan.settings.clone()).await?;
+    let local = match LocalFiles::open(&engine, &volume, &state_dir, &plan.settings, &subject).await {
+        Ok(local) => local,
+        Err(failure) => {
+            give_up(volume, None).await;
+            return Err(failure);
+        }
+    };
     let mut stops = match Signals::listen() {
         Ok(stops) => stops,
         Err(e) => {
-            give_up(volume).await;
+            give_up(volume, local).await;
             return Err(Failure::io("listen for", "signals", &e));
         }
     };
-    let mounted = match attach(&volume, &plan).await {
+    let mounted = match attach(&volume, local.as_ref(), &plan).await {
         Ok(mounted) => mounted,
         Err(e) => {
-            give_up(volume).await;
+            give_up(volume, local).await;
             return Err(Failure::engine("mount", &subject, &e));
         }
     };
@@ -158,7 +166,7 @@ pub(crate) async fn run(
         }
     }
     let ended = tokio::select! {
-        ended = end(&shared, &mounted, style) => ended,
+        ended = end(&shared, &mounted, local, style) => ended,
         _ = stops.next() => Err(stopped_at_once(&subject, &volume)),
     };
     let ended = ended.map_err(|e| shared.earlier().unwrap_or(e)).and_then(|e| shared.earlier().map_or(Ok(e), Err));
@@ -182,17 +190,22 @@ fn thread_failed(error: tokio::task::JoinError) -> proxyfs_core::Error {
 }
 
 /// Closes a volume whose mount failed; it was not used, so there is nothing to say.
-pub(crate) async fn give_up(volume: Volume) {
+pub(crate) async fn give_up(volume: Volume, local: Option<LocalFiles>) {
     if let Err(e) = volume.close(FINISH_PATIENCE).await {
         tracing::warn!("closing after a failed mount: {e}");
+    }
+    if let Some(local) = local {
+        local.close().await;
     }
 }
 
 /// Mounts on a thread that may block.
-pub(crate) async fn attach(volume: &Volume, plan: &Plan) -> proxyfs_core::Result<Mounted> {
+pub(crate) async fn attach(volume: &Volume, local: Option<&LocalFiles>, plan: &Plan) -> proxyfs_core::Result<Mounted> {
+    let shown = local.map(|local| Arc::clone(local.shown()));
     let (volume, label, runtime) = (volume.clone(), plan.target.label(), Handle::current());
     let (mount_point, settings) = (plan.mount_point.clone(), plan.settings.clone());
-    let mounting = tokio::task::spawn_blocking(move || mount(&volume, &label, &mount_point, &settings, &runtime));
+    let mounting =
+        tokio::task::spawn_blocking(move || mount(&volume, shown.as_ref(), &label, &mount_point, &settings, &runtime));
     mounting.await.unwrap_or_else(|e| Err(thread_failed(e)))
 }
 
@@ -235,7 +248,7 @@ pub(crate) async fn answers(mount_point: &Path, patience: Duration) -> Outcome {
 }
 
 /// Unmounts and closes, telling whoever listens.
-async fn end(shared: &Running, mounted: &Mounted, style: Style) -> Outcome<Ended> {
+async fn end(shared: &Running, mounted: &Mounted, local: Option<LocalFiles>, style: Style) -> Outcome<Ended> {
     let tell = |line: String| {
         style.progress(&line);
         shared.progress.send_replace(line);
@@ -255,6 +268,9 @@ async fn end(shared: &Running, mounted: &Mounted, style: Style) -> Outcome<Ended
     let was_busy = unmounted.map_err(|e| Failure::engine("unmount", &subject, &e))? == UnmountKind::Detached;
     mounted.finish(FINISH_PATIENCE).await;
     let closed = waiting::close(&shared.volume, CLOSE_PATIENCE, &tell).await;
+    if let Some(local) = local {
+        local.close().await;
+    }
     let report = closed.map_err(|e| Failure::engine("close", &shared.volume.status().name, &e))?;
     Ok(Ended {
         unmounted: shared.mount_point.clone(),

@@ -3,6 +3,7 @@
 //! Owns the life of such an engine across remounts. What is compared, and how, is the harness's.
 
 pub mod fuzzing;
+pub mod local_only;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,6 +94,17 @@ impl EngineSubject {
         let options = self.setup.volume.clone();
         self.volume = Some(Volume::open(engine, self.env.clone(), Arc::clone(&self.store), options).await?);
         Ok(())
+    }
+
+    /// Ends the engine as a killed process ends, and opens the volume again.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn kill(&mut self) -> Result<()> {
+        if let Some(volume) = self.volume.take() {
+            volume.abandon().await;
+        }
+        self.open().await
     }
 
     /// The open volume.

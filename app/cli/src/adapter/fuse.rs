@@ -10,6 +10,7 @@ pub(crate) use proxyfs_fuse::{Mounted, UnmountKind};
 use tokio::runtime::Handle;
 
 use super::FOLLOWER_TTL;
+use crate::local_only::Shown;
 use crate::options::{NameRule, Settings};
 
 /// Checks that a mount is possible; blocks shortly.
@@ -17,15 +18,20 @@ pub(crate) fn check(mount_point: &Path, settings: &Settings) -> Result<()> {
     proxyfs_fuse::check(mount_point, &options(String::new(), settings))
 }
 
-/// Mounts; blocks shortly.
+/// Mounts, with the volume's local-only files if it has such; blocks shortly.
 pub(crate) fn mount(
     volume: &Volume,
+    local: Option<&Arc<Shown>>,
     label: &str,
     mount_point: &Path,
     settings: &Settings,
     runtime: &Handle,
 ) -> Result<Mounted> {
-    proxyfs_fuse::mount(Arc::new(volume.clone()), mount_point, options(format!("proxyfs:{label}"), settings), runtime)
+    let options = options(format!("proxyfs:{label}"), settings);
+    match local {
+        Some(shown) => proxyfs_fuse::mount(Arc::clone(shown), mount_point, options, runtime),
+        None => proxyfs_fuse::mount(Arc::new(volume.clone()), mount_point, options, runtime),
+    }
 }
 
 fn options(fs_name: String, settings: &Settings) -> MountOptions {

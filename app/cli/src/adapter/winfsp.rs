@@ -11,6 +11,7 @@ pub(crate) use proxyfs_winfsp::{Mounted, UnmountKind};
 use tokio::runtime::Handle;
 
 use super::FOLLOWER_TTL;
+use crate::local_only::Shown;
 use crate::options::Settings;
 
 /// Checks that a mount is possible; blocks shortly.
@@ -18,9 +19,10 @@ pub(crate) fn check(mount_point: &Path, settings: &Settings) -> Result<()> {
     proxyfs_winfsp::check(&place(mount_point)?, &options("proxyfs", settings))
 }
 
-/// Mounts; blocks shortly.
+/// Mounts, with the volume's local-only files if it has such; blocks shortly.
 pub(crate) fn mount(
     volume: &Volume,
+    local: Option<&Arc<Shown>>,
     label: &str,
     mount_point: &Path,
     settings: &Settings,
@@ -32,7 +34,11 @@ pub(crate) fn mount(
     if settings.volume_name.is_none() && label.contains("://") {
         options.name = "ProxyFS".to_owned();
     }
-    proxyfs_winfsp::mount(Arc::new(volume.clone()), &place(mount_point)?, options, runtime)
+    let place = place(mount_point)?;
+    match local {
+        Some(shown) => proxyfs_winfsp::mount(Arc::clone(shown), &place, options, runtime),
+        None => proxyfs_winfsp::mount(Arc::new(volume.clone()), &place, options, runtime),
+    }
 }
 
 fn place(mount_point: &Path) -> Result<MountPoint> {

@@ -30,6 +30,7 @@ use crate::control::server::{Handler, Progress, Server, remove_socket};
 use crate::control::{Reply, Request};
 use crate::failure::{Failure, Outcome, Sort};
 use crate::held::{Fenced, held};
+use crate::local_only::LocalFiles;
 use crate::options::{Given, Settings};
 use crate::paths::Paths;
 use crate::registry::{Entry, KeptMount, Registry};
@@ -108,6 +109,7 @@ pub(crate) struct Live {
     pub(crate) since: i64,
     /// Whether somebody looks at its health.
     pub(crate) looking: AtomicBool,
+    local: Mutex<Option<LocalFiles>>,
     server: Mutex<Option<Server>>,
 }
 
@@ -292,24 +294,32 @@ impl Hosted {
         let opened = target.opened(&settings).await?;
         tell(format!("Opening {subject}."));
         let engine = Arc::clone(&host.engine);
-        let volume = target.open_on(engine, opened.store, &host.paths, "mount", settings.clone()).await?;
+        let volume = target.open_on(Arc::clone(&engine), opened.store, &host.paths, "mount", settings.clone()).await?;
+        let state_dir = target.state_dir(&host.paths);
+        let local = match LocalFiles::open(&engine, &volume, &state_dir, &settings, &subject).await {
+            Ok(local) => local,
+            Err(failure) => {
+                give_up(volume, None).await;
+                return Err(failure);
+            }
+        };
         // It may have taken long.
         if host.is_stopping() || wish.keeper.is_some_and(|own| *self.keep.borrow() != own) {
-            give_up(volume).await;
+            give_up(volume, local).await;
             return Err(Failure::new("mount", subject, "it is not wanted any more", "mount it again"));
         }
         volume.hold_uploads(host.holds_uploads());
         let plan = Plan { target: target.clone(), mount_point: wish.kept.mount_point.clone(), settings };
-        let mounted = match attach(&volume, &plan).await {
+        let mounted = match attach(&volume, local.as_ref(), &plan).await {
             Ok(mounted) => mounted,
             Err(e) => {
-                give_up(volume).await;
+                give_up(volume, local).await;
                 return Err(Failure::engine("mount", &subject, &e));
             }
         };
         if let Err(failure) = answers(mounted.mount_point(), ANSWER_PATIENCE).await {
             drop(mounted);
-            give_up(volume).await;
+            give_up(volume, local).await;
             return Err(failure);
         }
         let live = Arc::new(Live {
@@ -319,6 +329,7 @@ impl Hosted {
             kept: wish.kept.clone(),
             since: unix_now(),
             looking: AtomicBool::new(false),
+            local: Mutex::new(local),
             server: Mutex::default(),
             target,
         });
@@ -462,6 +473,10 @@ impl Hosted {
         live.mounted.finish(FINISH_PATIENCE).await;
         let patience = if live.volume.holds_uploads() { patience.min(HELD_PATIENCE) } else { patience };
         let closed = waiting::close(&live.volume, patience, tell).await;
+        let local = live.local.lock().take();
+        if let Some(local) = local {
+            local.close().await;
+        }
         let state_dir = live.target.state_dir(&host.paths);
         host.keep_counts(&self.name, live.counters.usage());
         live.server.lock().take();

@@ -4,7 +4,9 @@ use std::future::Future;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use proxyfs_core::format::CaseRule;
 use proxyfs_core::fs::RenameMode;
+use proxyfs_core::local_only::LocalOnly;
 use proxyfs_harness::model::Model;
 
 use super::*;
@@ -30,17 +32,23 @@ fn text(units: &[u16]) -> String {
     String::from_utf16_lossy(units)
 }
 
-struct World {
-    drive: Drive<Model>,
+struct World<F: FileSystem = Model> {
+    drive: Drive<F>,
 }
 
 impl World {
     fn new() -> Self {
+        Self::over(Model::default())
+    }
+}
+
+impl<F: FileSystem> World<F> {
+    fn over(fs: F) -> Self {
         let options = DriveOptions {
             who: Identity { uid: 1000, gid: 100, ..DriveOptions::default().who },
             ..DriveOptions::default()
         };
-        Self { drive: Drive::new(Arc::new(Model::default()), options) }
+        Self { drive: Drive::new(Arc::new(fs), options) }
     }
 
     fn create(&self, at: &str, wish: &CreateWish) -> Answer<Opened> {
@@ -564,4 +572,36 @@ fn read_only_files_are_replaced_and_deleted_when_that_is_to_be_ignored() {
     assert_eq!(now(world.drive.can_delete(&opened.open, true)), Ok(()));
     now(world.drive.close(&opened.open));
     assert_eq!(world.content("\\b").unwrap(), "\\a");
+}
+
+#[test]
+fn files_that_stay_on_this_computer_are_files_as_all_others() {
+    let world = World::over(LocalOnly::new(Model::default(), Model::default(), CaseRule::Sensitive));
+    world.mkdir("\\d");
+    let wish = CreateWish { attributes: fa::HIDDEN | fa::SYSTEM, ..CreateWish::default() };
+    now(world.drive.close(&world.create("\\d\\desktop.ini", &wish).unwrap().open));
+    for name in ["Thumbs.db", "~$doc.docx", "doc.docx", "._a", "A"] {
+        world.make(&format!("\\d\\{name}"), name);
+    }
+    assert_eq!(world.info("\\d\\desktop.ini").unwrap().attributes, fa::HIDDEN | fa::SYSTEM | fa::ARCHIVE);
+    assert_eq!(world.names("\\d"), [".", "..", "._a", "A", "Thumbs.db", "desktop.ini", "doc.docx", "~$doc.docx"]);
+    let dir = now(world.drive.file_system().volume().lookup(Ino::ROOT, b"d")).unwrap().ino;
+    assert_eq!(now(world.drive.file_system().volume().entries_after(dir, None)).unwrap().len(), 2);
+    world.make("\\d\\Thumbs.db:stream", "in a stream");
+    assert_eq!(world.content("\\d\\Thumbs.db:stream").unwrap(), "in a stream");
+    assert_eq!(world.rename("\\d\\doc.docx", "\\d\\~$x", false), Err(Status::NOT_SAME_DEVICE));
+    assert_eq!(world.rename("\\d\\._a", "\\d\\a", false), Err(Status::NOT_SAME_DEVICE));
+    world.rename("\\d\\._a", "\\d\\._b", false).unwrap();
+    // A directory is emptied before it is removed, of these as well.
+    let opened = world.open("\\d").unwrap();
+    assert_eq!(now(world.drive.can_delete(&opened.open, false)), Err(Status::DIRECTORY_NOT_EMPTY));
+    for name in ["._b", "A", "Thumbs.db", "desktop.ini", "doc.docx", "~$doc.docx"] {
+        let at = format!("\\d\\{name}");
+        let file = world.open(&at).unwrap();
+        now(world.drive.cleanup(&file.open, Some(&path(&at)), DELETE));
+        now(world.drive.close(&file.open));
+    }
+    assert_eq!(now(world.drive.can_delete(&opened.open, false)), Ok(()));
+    now(world.drive.cleanup(&opened.open, Some(&path("\\d")), DELETE));
+    assert_eq!(world.open("\\d").map(|o| o.info), Err(Status::OBJECT_NAME_NOT_FOUND));
 }
