@@ -197,19 +197,13 @@ pub(crate) const AREAS: &[Area] = &[
             .needs(suite::mounts)
             .limit(minutes(25)),
     ),
-    Area {
-        long_only: true,
-        ..Area::custom(
-            "windows",
-            "lints and tests for Windows, the tests under Wine",
-            |w| w.has_member("proxyfs-core"),
-            windows::area,
-        )
-    },
-    Area {
-        long_only: true,
-        ..Area::custom("macos", "the workspace compiles for macOS", |w| w.has_member("proxyfs-core"), macos::area)
-    },
+    Area::custom(
+        "windows",
+        "lints and tests for Windows, the tests under Wine",
+        |w| w.has_member("proxyfs-core"),
+        windows::area,
+    ),
+    Area::custom("macos", "the workspace compiles for macOS", |w| w.has_member("proxyfs-core"), macos::area),
     Area {
         long_only: true,
         ..Area::custom("stores", "whole mounts over SeaweedFS, Ceph, Swift and Garage", has_program, stores::run)

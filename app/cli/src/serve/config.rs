@@ -488,7 +488,10 @@ mod tests {
     /// The same text with this system's paths; what is before them stays where it is.
     fn native(text: &str) -> String {
         if cfg!(windows) {
-            text.replace("\"/srv/photos\"", "\"P:\"").replace("\"/m\"", "\"M:\"").replace("\"/t\"", "\"C:/t\"")
+            text.replace("file:///", "file:///C:/")
+                .replace("\"/srv/photos\"", "\"P:\"")
+                .replace("\"/m\"", "\"M:\"")
+                .replace("\"/t\"", "\"C:/t\"")
         } else {
             text.to_owned()
         }

@@ -38,7 +38,7 @@ fn what_linux_left_is_seen_and_added_to() {
         stream.close().unwrap();
         let file = open(device, "\\Win\\Report.docx");
         let day = 864_000_000_000;
-        let creation = 132_444_736_000_000_100;
+        let creation: u64 = 132_444_736_000_000_100;
         let times = Times { creation, access: creation + day, write: creation + 2 * day, change: creation + 3 * day };
         file.set_basic(Some(0x1 | 0x2 | 0x20), times).unwrap();
         file.close().unwrap();
@@ -83,6 +83,10 @@ fn what_linux_changed_is_seen_and_the_rest_is_as_it_was() {
         assert_eq!(untimed(&found), untimed(&before), "{path}");
     }
     assert_eq!(found["Win/Final.docx"]["attributes"], 0x1 | 0x2 | 0x20);
+    for (path, before) in before.iter().filter(|(path, _)| found.contains_key(*path)) {
+        assert_eq!(found[path]["created"], before["created"], "{path}");
+    }
+    assert_eq!(found["Win/Final.docx"]["created"], before["Win/Report.docx"]["created"]);
 }
 
 /// Mounts the shared volume, compares it with what the other side described, makes changes, and describes it. Gives what was found.
@@ -109,14 +113,16 @@ fn read(number: u32) -> Picture {
     serde_json::from_slice(&std::fs::read(place().join(format!("{number}.json"))).unwrap()).unwrap()
 }
 
-/// Everything is equal, but for file attributes that the other side has not stored.
+/// Everything is equal, but for what the other side does not see: creation times, and file attributes that are not stored.
 fn compare(left: &Picture, found: &Picture) {
     let names = |picture: &Picture| picture.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(found), names(left));
     for (path, entry) in left {
         let mut found = found[path].clone();
-        if entry["attributes"].is_null() {
-            found["attributes"] = Value::Null;
+        for key in ["attributes", "created"] {
+            if entry[key].is_null() {
+                found[key] = Value::Null;
+            }
         }
         assert_eq!(&found, entry, "{path}");
     }
