@@ -208,7 +208,12 @@ pub(crate) const AREAS: &[Area] = &[
     },
     Area {
         long_only: true,
-        ..Area::custom("macos", "the workspace compiles for macOS", |w| w.has_member("proxyfs-core"), macos::area)
+        ..Area::custom(
+            "macos",
+            "the workspace compiles for macOS, and the program links",
+            |w| w.has_member("proxyfs-core"),
+            macos::area,
+        )
     },
     Area {
         long_only: true,
