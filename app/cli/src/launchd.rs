@@ -6,9 +6,6 @@
 //!
 //! Only text is made and read here; [`crate::commands`] runs `launchctl`.
 
-use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Name of the job.
@@ -110,50 +107,9 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// What lies where the property list belongs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
-    /// Nothing.
-    Nothing,
-    /// One that this program wrote.
-    Own,
-    /// Somebody else's.
-    Foreign,
-}
-
-/// Looks at the property list's place, and gives what it says.
-///
-/// # Errors
-/// When it cannot be read.
-pub(crate) fn look(place: &Path) -> io::Result<(Found, String)> {
-    match fs::read_to_string(place) {
-        Ok(text) if text.lines().any(|line| line == MARK) => Ok((Found::Own, text)),
-        Ok(text) => Ok((Found::Foreign, text)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok((Found::Nothing, String::new())),
-        Err(e) => Err(e),
-    }
-}
-
-/// Writes the property list, whole or not at all. launchd takes none that others may write.
-///
-/// # Errors
-/// When the directory does not take it.
-pub(crate) fn write(place: &Path, text: &str) -> io::Result<()> {
-    if let Some(dir) = place.parent() {
-        fs::create_dir_all(dir)?;
-    }
-    let new = place.with_extension("plist.new");
-    let written = (|| {
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, place)
-    })();
-    if written.is_err() {
-        // The failure above is the one to tell of.
-        let _gone = fs::remove_file(&new).is_ok();
-    }
-    written
+/// Whether a property list is one that this program wrote.
+pub(crate) fn is_own(text: &str) -> bool {
+    text.lines().any(|line| line == MARK)
 }
 
 /// What launchd says of a job that it has loaded.
@@ -219,15 +175,8 @@ mod tests {
 
     #[test]
     fn only_property_lists_of_this_program_are_taken_for_its_own() {
-        let dir = tempfile::tempdir().unwrap();
-        let place = dir.path().join("a/b.plist");
-        assert_eq!(look(&place).unwrap().0, Found::Nothing);
-        let text = property_list(Path::new("/p"), Path::new("/l"));
-        write(&place, &text).unwrap();
-        assert_eq!(look(&place).unwrap(), (Found::Own, text));
-        write(&place, "<plist/>").unwrap();
-        assert_eq!(look(&place).unwrap().0, Found::Foreign);
-        assert_eq!(fs::read_dir(dir.path().join("a")).unwrap().count(), 1);
+        assert!(is_own(&property_list(Path::new("/p"), Path::new("/l"))));
+        assert!(!is_own("<plist/>"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `proxyfs`: the one program. Creates, mounts, watches and checks volumes.
 //!
 //! A map: [`cli`] is what people type, one file in `commands` carries out each command; [`target`] finds and opens a volume, [`session`] is a
-//! mounted one, shown by an [`adapter`], [`control`] is how commands reach it; [`serve`] hosts many of them as a daemon, and `service` lets systemd run it, `launchd` a Mac, `winservice` Windows; [`helper`] is this program as `mount.proxyfs`; [`registry`], [`paths`], [`options`] and [`units`] are what is configured; [`sys`] is what the systems do differently; [`credentials`] and [`memory`]
+//! mounted one, shown by an [`adapter`], [`control`] is how commands reach it; [`serve`] hosts many of them as a daemon, and `service` lets systemd run it, `launchd` a Mac (by a `service_file` both), `winservice` Windows; [`helper`] is this program as `mount.proxyfs`; [`registry`], [`paths`], [`options`] and [`units`] are what is configured; [`sys`] is what the systems do differently; [`credentials`] and [`memory`]
 //! keep secrets; [`output`] and [`failure`] are what is said, [`waiting`] while uploads take long. What a file system means is the engine's business, and none of it is decided here.
 
 mod adapter;
@@ -27,6 +27,8 @@ mod registry;
 mod serve;
 #[cfg(not(any(target_os = "macos", windows)))]
 mod service;
+#[cfg(unix)]
+mod service_file;
 mod session;
 mod stats;
 mod sys;

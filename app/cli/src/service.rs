@@ -7,9 +7,6 @@ pub(crate) mod link;
 pub(crate) mod manager;
 
 use std::ffi::OsStr;
-use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Name of the unit.
@@ -56,55 +53,14 @@ impl Scope {
     }
 }
 
-/// What lies where the unit belongs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
-    /// Nothing.
-    Nothing,
-    /// A unit that this program wrote.
-    Own,
-    /// Somebody else's.
-    Foreign,
-}
-
 /// Whether a unit of this program notes that mount(8)'s helper came with it.
 pub(crate) fn notes_link(unit: &str) -> bool {
     unit.lines().nth(1) == Some(LINK_MARK)
 }
 
-/// Looks at the unit's place.
-///
-/// # Errors
-/// When it cannot be read.
-pub(crate) fn look(place: &Path) -> io::Result<(Found, String)> {
-    match fs::read_to_string(place) {
-        Ok(text) if text.lines().next() == Some(MARK) => Ok((Found::Own, text)),
-        Ok(text) => Ok((Found::Foreign, text)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok((Found::Nothing, String::new())),
-        Err(e) => Err(e),
-    }
-}
-
-/// Writes the unit, whole or not at all.
-///
-/// # Errors
-/// When the directory does not take it.
-pub(crate) fn write(place: &Path, text: &str) -> io::Result<()> {
-    if let Some(dir) = place.parent() {
-        fs::create_dir_all(dir)?;
-    }
-    let new = place.with_extension("service.new");
-    let written = (|| {
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, place)
-    })();
-    if written.is_err() {
-        // The failure above is the one to tell of.
-        let _gone = fs::remove_file(&new).is_ok();
-    }
-    written
+/// Whether a unit is one that this program wrote.
+pub(crate) fn is_own(unit: &str) -> bool {
+    unit.lines().next() == Some(MARK)
 }
 
 /// A path as one word of a command line in a unit (systemd.service(5), "Command lines"; systemd.unit(5), "Specifiers").
@@ -179,14 +135,8 @@ mod tests {
 
     #[test]
     fn only_units_of_this_program_are_taken_for_its_own() {
-        let dir = tempfile::tempdir().unwrap();
-        let place = dir.path().join("a/b").join(UNIT);
-        assert_eq!(look(&place).unwrap().0, Found::Nothing);
-        write(&place, &Scope::User.unit(Path::new("/x"), false)).unwrap();
-        let (found, unit) = look(&place).unwrap();
-        assert!(found == Found::Own && !notes_link(&unit) && notes_link(&Scope::System.unit(Path::new("/x"), true)));
-        write(&place, USER_UNIT).unwrap();
-        assert_eq!(look(&place).unwrap(), (Found::Foreign, USER_UNIT.to_owned()));
-        assert_eq!(fs::read_dir(dir.path().join("a/b")).unwrap().count(), 1);
+        let (plain, linked) = (Scope::User.unit(Path::new("/x"), false), Scope::System.unit(Path::new("/x"), true));
+        assert!(is_own(&plain) && is_own(&linked) && !is_own(USER_UNIT) && !is_own(""));
+        assert!(!notes_link(&plain) && notes_link(&linked));
     }
 }

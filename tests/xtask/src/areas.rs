@@ -203,7 +203,12 @@ pub(crate) const AREAS: &[Area] = &[
         |w| w.has_member("proxyfs-core"),
         windows::area,
     ),
-    Area::custom("macos", "the workspace compiles for macOS", |w| w.has_member("proxyfs-core"), macos::area),
+    Area::custom(
+        "macos",
+        "the workspace compiles for macOS, and the program links",
+        |w| w.has_member("proxyfs-core"),
+        macos::area,
+    ),
     Area {
         long_only: true,
         ..Area::custom("stores", "whole mounts over SeaweedFS, Ceph, Swift and Garage", has_program, stores::run)

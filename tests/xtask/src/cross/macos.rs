@@ -1,7 +1,13 @@
-//! `cargo xtask macos` and the area `macos`: the workspace compiles for macOS. Nothing built for it runs here.
+//! `cargo xtask macos` and the area `macos`: the workspace compiles for macOS, and the program links. Nothing built for it runs here.
 //!
 //! A check generates no code and links nothing, so it needs no SDK and no compiler of C: crates that build C are given one that makes
-//! empty files (`macos/nothing.sh`). What they would build from C is therefore not checked; their Rust is.
+//! empty files (`macos/nothing.sh`). What they would build from C is therefore not checked; their Rust is. A build ([`build`]) takes a
+//! real compiler, and a target directory of its own, since what is made with the one is of no use to the other.
+
+mod build;
+mod image;
+mod stubs;
+mod zig;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -15,18 +21,41 @@ use super::toolchain::Toolchain;
 use super::{alone, skipped};
 use crate::session::Session;
 use crate::tally::Tally;
+use image::Cpu;
+use zig::Zig;
+
+/// A kind of Mac.
+#[derive(Clone, Copy, Debug)]
+struct Mac {
+    /// Rust's word for it.
+    triple: &'static str,
+    /// Its processor.
+    cpu: Cpu,
+}
 
 /// Macs of today.
-const APPLE_SILICON: &str = "aarch64-apple-darwin";
+const APPLE_SILICON: Mac = Mac { triple: "aarch64-apple-darwin", cpu: Cpu::Arm64 };
 
 /// Macs of before.
-const INTEL: &str = "x86_64-apple-darwin";
+const INTEL: Mac = Mac { triple: "x86_64-apple-darwin", cpu: Cpu::X86_64 };
 
-/// Its folder below the target directory.
-const DIR: &str = "macos";
+impl Mac {
+    /// zig's words for it.
+    fn zig_target(self) -> String {
+        let processor = self.triple.split('-').next().unwrap_or_default();
+        format!("{processor}-macos.{MACOS_MIN}")
+    }
+}
+
+/// Folders below the target directory.
+const CHECK_DIR: &str = "macos";
+const BUILD_DIR: &str = "macos-build";
 
 /// The oldest macOS that is built for.
 const MACOS_MIN: &str = "12.0";
+
+/// Dependencies are optimised for tests, which do not run here. That goes for procedural macros too: compiled once, and run for a moment.
+const UNOPTIMISED: &str = "profile.dev.package.\"*\".opt-level=0";
 
 /// Stands for the compiler and the archiver of C.
 const NOTHING: &str = include_str!("macos/nothing.sh");
@@ -52,10 +81,12 @@ pub(crate) struct MacosArgs {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Install what checking needs, as far as it is missing
+    /// Install what checking and building need, as far as it is missing
     Setup,
     /// cargo check
     Check,
+    /// Build the program, and look at what it needs to start
+    Build,
 }
 
 /// Does one task.
@@ -63,11 +94,10 @@ enum Task {
 /// # Errors
 /// When the machine lacks what it takes, or the user interrupts.
 pub(crate) fn run(args: &MacosArgs) -> Result<ExitCode> {
-    alone(|session| {
-        on_all(session, args.intel, |macos| match args.task {
-            Task::Setup => Ok(Tally::pass()),
-            Task::Check => macos.check(),
-        })
+    alone(|session| match args.task {
+        Task::Setup => on_all(session, args.intel, CHECK_DIR, setup),
+        Task::Check => on_all(session, args.intel, CHECK_DIR, check),
+        Task::Build => on_all(session, args.intel, BUILD_DIR, build::run),
     })
 }
 
@@ -75,52 +105,66 @@ pub(crate) fn run(args: &MacosArgs) -> Result<ExitCode> {
 ///
 /// # Errors
 /// When cargo cannot be started, or the user interrupts.
-#[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone is not general enough over lifetimes")]
 pub(crate) fn area(session: &Session) -> Result<Tally> {
-    on_all(session, session.extent.long, |macos| macos.check())
+    let mut tally = on_all(session, session.extent.long, CHECK_DIR, check)?;
+    if session.extent.long {
+        tally.add(on_all(session, true, BUILD_DIR, build::run)?);
+    }
+    Ok(tally)
 }
 
-fn on_all(session: &Session, intel: bool, work: impl Fn(&Macos<'_>) -> Result<Tally>) -> Result<Tally> {
+fn on_all(session: &Session, intel: bool, dir: &str, work: impl Fn(&Macos<'_>) -> Result<Tally>) -> Result<Tally> {
     let mut tally = Tally::default();
-    for triple in [Some(APPLE_SILICON), intel.then_some(INTEL)].into_iter().flatten() {
-        tally.add(match Toolchain::get(session, triple, DIR) {
-            Ok(toolchain) => work(&Macos { session, toolchain, triple })?,
+    for mac in [Some(APPLE_SILICON), intel.then_some(INTEL)].into_iter().flatten() {
+        tally.add(match Toolchain::get(session, mac.triple, dir) {
+            Ok(toolchain) => work(&Macos { session, toolchain, mac })?,
             Err(why) => skipped(why),
         });
     }
     Ok(tally)
 }
 
-/// All that checks for one kind of Mac.
+/// The toolchain is there already; zig may not be.
+fn setup(macos: &Macos<'_>) -> Result<Tally> {
+    Ok(Zig::install(macos.session).map_or_else(skipped, |_| Tally::pass()))
+}
+
+fn check(macos: &Macos<'_>) -> Result<Tally> {
+    let mut command = macos.toolchain.cargo(macos.session, "check");
+    command.args(["--quiet", "--color", "never", "--workspace", "--all-targets"]);
+    for (name, _) in LEFT_OUT.iter().filter(|(name, _)| macos.session.workspace.has_member(name)) {
+        command.args(["--exclude", name]);
+    }
+    macos.without_c(&mut command)?;
+    macos.session.check(&format!("cargo check for {}", macos.mac.triple), &mut command, CHECK_LIMIT)
+}
+
+/// All that checks or builds for one kind of Mac.
 #[derive(Debug)]
 struct Macos<'s> {
     session: &'s Session,
     toolchain: Toolchain,
-    triple: &'static str,
+    mac: Mac,
 }
 
 impl Macos<'_> {
-    fn check(&self) -> Result<Tally> {
-        let mut command = self.toolchain.cargo(self.session, "check");
-        command.args(["--quiet", "--color", "never", "--workspace", "--all-targets"]);
-        for (name, _) in LEFT_OUT.iter().filter(|(name, _)| self.session.workspace.has_member(name)) {
-            command.args(["--exclude", name]);
-        }
-        self.without_c(&mut command)?;
-        self.session.check(&format!("cargo check for {}", self.triple), &mut command, CHECK_LIMIT)
-    }
-
     /// Lets crates believe that they build C.
     fn without_c(&self, command: &mut Command) -> Result<()> {
         let nothing = self.nothing()?;
-        // An SDK that is there is not asked for by a program that only macOS has.
-        let sdk = self.toolchain.target_dir().join("sdk");
-        std::fs::create_dir_all(&sdk)?;
-        let suffix = self.triple.replace('-', "_");
+        let suffix = self.mac.triple.replace('-', "_");
         for tool in ["CC", "CXX", "AR", "RANLIB"] {
             command.env(format!("{tool}_{suffix}"), &nothing);
         }
+        self.settle(command)
+    }
+
+    /// Says which macOS is built for, without its SDK, and that haste goes before speed.
+    fn settle(&self, command: &mut Command) -> Result<()> {
+        // An SDK that is there is not asked for by a program that only macOS has.
+        let sdk = self.toolchain.target_dir().join("sdk");
+        std::fs::create_dir_all(&sdk)?;
         command.env("SDKROOT", sdk).env("MACOSX_DEPLOYMENT_TARGET", MACOS_MIN);
+        command.args(["--config", UNOPTIMISED]);
         Ok(())
     }
 

@@ -103,11 +103,16 @@ impl Toolchain {
         clean(&mut command);
         command.current_dir(&session.workspace.root).env("TMPDIR", session.scratch());
         command.env("CARGO", &self.cargo).env("RUSTC", &self.rustc).env("CARGO_TARGET_DIR", &self.target_dir);
-        if let Some(sysroot) = &self.sysroot {
-            command.env(self.variable("RUSTFLAGS"), format!("--sysroot {}", sysroot.display()));
-        }
+        self.flags(&mut command, "");
         command.args(task).args(["--target", self.triple]);
         command
+    }
+
+    /// Gives the compiler more flags for the target.
+    pub(super) fn flags(&self, command: &mut Command, more: &str) {
+        let sysroot = self.sysroot.as_ref().map(|sysroot| format!("--sysroot {}", sysroot.display()));
+        let flags = [sysroot.as_deref().unwrap_or_default(), more].join(" ");
+        command.env(self.variable("RUSTFLAGS"), flags.trim());
     }
 
     /// The name of cargo's setting for the target.
