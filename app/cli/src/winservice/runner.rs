@@ -105,10 +105,10 @@ pub(crate) fn hand_over(args: &Serve, style: Style) -> Option<ExitCode> {
     if args.logon {
         return Some(in_background().map_or_else(failed, |()| ExitCode::SUCCESS));
     }
-    if args.background || args.service {
-        if let Err(failure) = log_to_file() {
-            return Some(failed(failure));
-        }
+    if (args.background || args.service)
+        && let Err(failure) = log_to_file()
+    {
+        return Some(failed(failure));
     }
     if !args.service {
         return None;
