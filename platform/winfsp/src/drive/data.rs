@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use proxyfs_core::fs::{FileKind, FileSystem, SetAttr, SetTime, WriteFlags};
 
-use super::{Answer, Drive, Info, Open};
+use super::{Answer, Drive, Info, Open, Target};
 use crate::status::Status;
 
 /// Where a write goes.
@@ -53,10 +53,15 @@ impl<F: FileSystem> Drive<F> {
         }
         let written = u32::try_from(data.len()).map_err(|_| Status::INVALID_PARAMETER)?;
         if written > 0 {
+            let sync = open.write_through.load(Ordering::Relaxed);
             match &open.stream {
-                Some(attribute) => self.write_stream(target.ino, attribute, offset, &data).await?,
+                Some(attribute) => {
+                    self.write_stream(target.ino, attribute, offset, &data).await?;
+                    if sync {
+                        self.sync(target).await?;
+                    }
+                }
                 None => {
-                    let sync = open.write_through.load(Ordering::Relaxed);
                     let flags = WriteFlags { sync, ..WriteFlags::default() };
                     self.fs.write(open.handle()?, offset, data, flags).await?;
                 }
@@ -104,12 +109,16 @@ impl<F: FileSystem> Drive<F> {
             self.fs.syncfs().await?;
             return Ok(None);
         };
-        let target = open.target();
+        self.sync(open.target()).await?;
+        Ok(Some(self.info(open).await?))
+    }
+
+    async fn sync(&self, target: Target) -> Answer<()> {
         match (target.handle, target.kind) {
             (Some(handle), FileKind::Dir) => self.fs.fsyncdir(handle).await?,
             (Some(handle), _) => self.fs.fsync(handle, false).await?,
             (None, _) => self.fs.syncfs().await?,
         }
-        Ok(Some(self.info(open).await?))
+        Ok(())
     }
 }

@@ -188,6 +188,30 @@ fn flushes_that_wait_leave_threads_for_others() {
 }
 
 #[test]
+fn writing_through_to_a_stream_is_answered_once_it_is_durable() {
+    let slow = Slow::new();
+    let gates = [slow.fs.hold("fsync"), slow.fs.hold("syncfs")];
+    std::thread::scope(|scope| {
+        let write = scope.spawn(|| {
+            let options = option::NON_DIRECTORY | option::WRITE_THROUGH;
+            let how = Create { disposition: disposition::OPEN_IF, options, ..Create::default() };
+            let stream = slow.device.create("\\f:s", &how).expect("made");
+            let written = stream.write(0, b"through").map(|info| info.FileSize);
+            stream.close().expect("closed");
+            written
+        });
+        let arrival = async {
+            tokio::select! { () = gates[0].arrival() => {}, () = gates[1].arrival() => {} }
+        };
+        runtime().block_on(async { tokio::time::timeout(PATIENCE, arrival).await }).expect("it is made durable");
+        assert!(!write.is_finished());
+        gates.iter().for_each(|gate| gate.open());
+        assert_eq!(write.join().unwrap(), Ok(7));
+    });
+    slow.end();
+}
+
+#[test]
 fn a_request_that_no_thread_has_taken_is_cancelled_and_never_seen() {
     let slow = Slow::new();
     let file = slow.open("\\f");
