@@ -2,11 +2,13 @@
 #![cfg(target_os = "linux")]
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use proxyfs_e2e::{Expected, Home, S3Process};
+use proxyfs_e2e::{Expected, Home, S3Process, wait_until};
 
 /// What a program sees that waits for a store that is away.
 const ETIMEDOUT: i32 = 110;
@@ -77,6 +79,31 @@ fn what_was_read_before_is_read_without_the_store_and_the_rest_fails_in_time() {
         lab.server.restart()?;
         lab.home.run(&["flush", "v"])?;
         ensure!(fs::read(dir.join("unread"))? == vec![6; 3_000_000], "the store is back");
+        mount.unmount()
+    });
+}
+
+#[test]
+fn a_store_that_is_away_is_shown_within_seconds_and_a_flush_says_what_it_waits_for() {
+    run(|lab| {
+        let dir = lab.scratch.path().join("m");
+        lab.home.create_volume("v", &lab.url, &[])?;
+        let mount = lab.home.mount("v", &dir, &["-o", "max_flush_time=200ms"])?;
+        lab.server.stop()?;
+        fs::write(dir.join("new"), vec![1; 100_000])?;
+        let connection = || lab.home.ask(&["status", "v"]).map(|status| status["volume"]["connection"].clone());
+        // Calls to the store go on being repeated for a minute.
+        let shown = wait_until(Duration::from_secs(20), || connection().is_ok_and(|c| c == "offline"));
+        ensure!(shown, "it is {:?}", connection());
+        let mut flush = lab.home.command(["flush", "v"]);
+        let mut flush = flush.stderr(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+        let mut line = String::new();
+        let told = flush.stderr.take().map(BufReader::new).map(|mut lines| lines.read_line(&mut line));
+        lab.server.restart()?;
+        let ended = flush.wait()?;
+        ensure!(told.is_some_and(|read| read.is_ok()) && ended.success(), "flush: {ended}, {line}");
+        ensure!(line.contains("still to upload") && line.contains("the store is away"), "{line}");
+        ensure!(connection()? == "online", "it is {:?}", connection());
         mount.unmount()
     });
 }
