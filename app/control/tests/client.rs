@@ -42,8 +42,9 @@ async fn a_volume_lives_its_life_through_the_client() {
     let made = client.create(&new_volume("new"), quiet).await.unwrap();
     assert_eq!((made.summary.state, made.status.is_none()), (VolumeState::Unmounted, true));
     assert_eq!(kind(&client.create(&new_volume("new"), quiet).await.unwrap_err()), Some(Kind::Conflict));
-    let mount = Mount { mount_point: Some("/m".into()), ..Mount::default() };
-    assert_eq!(client.mount(&name("new"), &mount, quiet).await.unwrap().mount_point, "/m");
+    let place = if cfg!(windows) { "M:" } else { "/m" };
+    let mount = Mount { mount_point: Some(place.into()), ..Mount::default() };
+    assert_eq!(client.mount(&name("new"), &mount, quiet).await.unwrap().mount_point, place);
     let shown = client.volume(&name("new")).await.unwrap();
     assert_eq!(shown.status.unwrap().tier, "store");
     assert_eq!(kind(&client.forget(&name("new")).await.unwrap_err()), Some(Kind::Conflict));
