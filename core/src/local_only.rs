@@ -126,6 +126,27 @@ fn shown(attr: Attr) -> Attr {
     Attr { ino: attr.ino.shown(), ..attr }
 }
 
+/// Something to name in tests.
+#[cfg(test)]
+fn example(ino: u64, kind: crate::fs::FileKind) -> Attr {
+    let time = crate::types::Timestamp::default();
+    Attr {
+        ino: Ino(ino),
+        kind,
+        perm: 0o755,
+        nlink: 1,
+        uid: 0,
+        gid: 0,
+        rdev: 0,
+        size: 0,
+        allocated_bytes: 0,
+        atime: time,
+        mtime: time,
+        ctime: time,
+        btime: time,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,14 +3,18 @@
 #![cfg(windows)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+#[path = "common/said.rs"]
+mod said;
+
 use std::fs;
 use std::io::Write;
 use std::os::windows::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use proxyfs_harness::s3server::S3Server;
+use said::Said;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -39,39 +43,6 @@ fn can_mount() -> bool {
 /// One user's directories in a temporary one.
 struct World {
     dir: tempfile::TempDir,
-}
-
-#[derive(Debug)]
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl From<Output> for Said {
-    fn from(output: Output) -> Self {
-        Self {
-            code: output.status.code().unwrap_or(-1),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-}
-
-impl Said {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.out)
-            .unwrap_or_else(|e| panic!("standard output is not one JSON value ({e}): {self:?}"))
-    }
-
-    /// Checks the exit code and the two lines of a failure, and that both parts appear.
-    fn fails(&self, code: i32, why: &str, advice: &str) {
-        assert_eq!(self.code, code, "{self:?}");
-        let lines: Vec<&str> = self.err.trim_end().lines().filter(|l| !l.contains(" WARN ")).collect();
-        assert_eq!(lines.len(), 2, "{self:?}");
-        assert!(lines[0].starts_with("proxyfs: cannot ") && lines[0].contains(why), "{why}: {self:?}");
-        assert!(lines[1].starts_with("what to do: ") && lines[1].contains(advice), "{advice}: {self:?}");
-    }
 }
 
 impl World {

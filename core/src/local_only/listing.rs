@@ -147,27 +147,12 @@ fn keyed<'k>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::example;
     use super::*;
-    use crate::fs::{Attr, FileKind};
-    use crate::types::Timestamp;
+    use crate::fs::FileKind;
 
     fn page(names: &str, ino: u64) -> Vec<NamedEntry> {
-        let time = Timestamp::default();
-        let attr = Attr {
-            ino: Ino(ino),
-            kind: FileKind::File,
-            perm: 0,
-            nlink: 1,
-            uid: 0,
-            gid: 0,
-            rdev: 0,
-            size: 0,
-            allocated_bytes: 0,
-            atime: time,
-            mtime: time,
-            ctime: time,
-            btime: time,
-        };
+        let attr = example(ino, FileKind::File);
         names.split_whitespace().map(|name| NamedEntry { name: name.to_owned().into(), attr }).collect()
     }
 

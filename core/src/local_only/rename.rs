@@ -123,26 +123,11 @@ impl<F: FileSystem, L: FileSystem> LocalOnly<F, L> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::example;
     use super::*;
-    use crate::types::Timestamp;
 
     fn of_volume(kind: FileKind) -> Found {
-        let time = Timestamp::default();
-        Found::Volume(Attr {
-            ino: Ino(9),
-            kind,
-            perm: 0o755,
-            nlink: 1,
-            uid: 0,
-            gid: 0,
-            rdev: 0,
-            size: 0,
-            allocated_bytes: 0,
-            atime: time,
-            mtime: time,
-            ctime: time,
-            btime: time,
-        })
+        Found::Volume(example(9, kind))
     }
 
     #[test]

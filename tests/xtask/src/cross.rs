@@ -18,6 +18,9 @@ use crate::process;
 use crate::session::{Extent, Session};
 use crate::tally::Tally;
 
+/// Dependencies are optimised for tests on this machine; elsewhere they run shortly or not at all. That goes for procedural macros too.
+const UNOPTIMISED_DEPENDENCIES: &str = "profile.dev.package.\"*\".opt-level=0";
+
 /// Does one task by itself, outside of a run of the tests. What an area would skip, is an error here.
 fn alone(work: impl FnOnce(&Session) -> Result<Tally>) -> Result<ExitCode> {
     process::watch_interrupts()?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use proxyfs_core::fs::Caller;
 use proxyfs_windows::descriptor;
+use proxyfs_windows::drives::{is_drive, is_place};
 use proxyfs_windows::stdio::{self, Stream};
 use tokio::signal::windows::{
     CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
@@ -71,14 +72,7 @@ pub(crate) fn absolute_place(place: &Path) -> io::Result<PathBuf> {
 
 /// Whether a text names a place for a mount in whatever directory a process works.
 pub(crate) fn is_absolute_place(place: &Path) -> bool {
-    let text = place.to_string_lossy();
-    text == "*" || is_drive(&text) || place.is_absolute()
-}
-
-/// `X:` or `X:\`.
-fn is_drive(text: &str) -> bool {
-    let letter = text.trim_end_matches(['\\', '/']).strip_suffix(':');
-    letter.is_some_and(|l| l.len() == 1 && l.starts_with(|c: char| c.is_ascii_alphabetic()))
+    is_place(&place.to_string_lossy())
 }
 
 /// A drive as `X:`, in capitals.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+#[cfg(windows)]
+use proxyfs_windows::drives::is_place;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -393,14 +395,6 @@ impl Mount {
 #[cfg(unix)]
 fn is_place(path: &str) -> bool {
     path.starts_with('/')
-}
-
-/// A drive, any free one, or a path that is the same in whatever directory a process works.
-#[cfg(windows)]
-fn is_place(path: &str) -> bool {
-    let letter = path.trim_end_matches(['\\', '/']).strip_suffix(':');
-    let is_drive = letter.is_some_and(|l| l.len() == 1 && l.starts_with(|c: char| c.is_ascii_alphabetic()));
-    path == "*" || is_drive || std::path::Path::new(path).is_absolute()
 }
 
 /// A mount that answers.

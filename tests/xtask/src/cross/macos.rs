@@ -18,7 +18,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 
 use super::toolchain::Toolchain;
-use super::{alone, skipped};
+use super::{UNOPTIMISED_DEPENDENCIES, alone, skipped};
 use crate::session::Session;
 use crate::tally::Tally;
 use image::Cpu;
@@ -53,9 +53,6 @@ const BUILD_DIR: &str = "macos-build";
 
 /// The oldest macOS that is built for.
 const MACOS_MIN: &str = "12.0";
-
-/// Dependencies are optimised for tests, which do not run here. That goes for procedural macros too: compiled once, and run for a moment.
-const UNOPTIMISED: &str = "profile.dev.package.\"*\".opt-level=0";
 
 /// Stands for the compiler and the archiver of C.
 const NOTHING: &str = include_str!("macos/nothing.sh");
@@ -164,7 +161,7 @@ impl Macos<'_> {
         let sdk = self.toolchain.target_dir().join("sdk");
         std::fs::create_dir_all(&sdk)?;
         command.env("SDKROOT", sdk).env("MACOSX_DEPLOYMENT_TARGET", MACOS_MIN);
-        command.args(["--config", UNOPTIMISED]);
+        command.args(["--config", UNOPTIMISED_DEPENDENCIES]);
         Ok(())
     }
 

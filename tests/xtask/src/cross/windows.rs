@@ -17,7 +17,7 @@ use clap::{Args, Subcommand};
 
 use super::json::{Built, built};
 use super::toolchain::Toolchain;
-use super::{alone, packages, skipped};
+use super::{UNOPTIMISED_DEPENDENCIES, alone, packages, skipped};
 use crate::prerequisites as pre;
 use crate::process::run as run_command;
 use crate::session::Session;
@@ -34,7 +34,7 @@ const DIR: &str = "windows";
 const LINKER: &str = "x86_64-w64-mingw32-gcc";
 
 /// Tests are built anew more often than they run long here: compiling fast counts.
-const UNOPTIMISED: [&str; 2] = ["profile.dev.package.\"*\".opt-level=0", "profile.test.opt-level=0"];
+const UNOPTIMISED: [&str; 2] = [UNOPTIMISED_DEPENDENCIES, "profile.test.opt-level=0"];
 
 /// Building all from nothing takes a third of it on two cores.
 const BUILD_LIMIT: Duration = Duration::from_secs(40 * 60);
